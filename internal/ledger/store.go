@@ -1,0 +1,139 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/stelehq/stele/internal/event"
+)
+
+// BlockSize is the number of entries of a block: an aligned range of seq whose
+// salts and id check bits come from one pair of random keys, and which a store
+// may seal into columns. It is part of the stored format.
+const BlockSize = 16_384
+
+// TileWidth is the number of hashes of a full tile, 2^8 (C2SP tlog-tiles). It
+// is part of the stored format.
+const TileWidth = 256
+
+// Errors a Store returns. Any other error leaves open whether the commit
+// landed: the caller reads Head again before it goes on.
+var (
+	// ErrHeadMoved says that the log is not at Commit.Prev: nothing was
+	// written. Another writer got there first.
+	ErrHeadMoved = errors.New("head moved")
+	// ErrDiskFull says that the commit was refused for lack of space:
+	// nothing was written, reading goes on.
+	ErrDiskFull = errors.New("disk full")
+	// ErrNotFound says that the thing asked for is not in the store.
+	ErrNotFound = errors.New("not found")
+)
+
+// Store keeps the logs of all organizations. Every method may be called
+// concurrently; commits of one organization are serialized by the caller, those
+// of different organizations are not.
+//
+// A store is done when storetest.Run is green.
+type Store interface {
+	// Head returns the committed head of an organization's log, the zero
+	// Head when nothing was ever committed. What it returns is durable.
+	Head(ctx context.Context, org string) (Head, error)
+
+	// Commit appends to one log, atomically: when it returns nil everything
+	// in c is durable (fsynced) and visible to every other method, when it
+	// returns ErrHeadMoved or ErrDiskFull nothing of it is there. After any
+	// other error either all or nothing of c is there, and only Head tells.
+	// It does not keep c or what it points to.
+	Commit(ctx context.Context, c *Commit) error
+
+	// Receipt returns what was recorded under an idempotency key hash, or
+	// ErrNotFound. It may forget receipts older than the idempotency window
+	// the store was opened with, and answers almost every key that was never
+	// used without reading from disk.
+	Receipt(ctx context.Context, org string, key Key) (Receipt, error)
+
+	// Read yields the committed entries with from ≤ seq < to, in order. The
+	// entry is valid until the next one. An entry that should be there and
+	// is not, or cannot be decoded, ends the sequence with an error.
+	Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error]
+
+	// Tile returns hashes [index·256, index·256+width) of the given tile
+	// level, which is 1 or higher: level 0 is computed from the entries.
+	// ErrNotFound when the log has not that many.
+	Tile(ctx context.Context, org string, level int, index uint64, width int) ([]tlog.Hash, error)
+
+	// Keys returns the keys of a block that has entries, or ErrNotFound.
+	Keys(ctx context.Context, org string, block uint64) (event.Keys, error)
+
+	// Drop removes an organization's log for good: entries, hashes, keys,
+	// head and receipts. Dropping what is not there is no error. Durable
+	// when it returns.
+	Drop(ctx context.Context, org string) error
+}
+
+// Head is where a log stands.
+type Head struct {
+	// Size is the number of entries, which is the next seq.
+	Size uint64
+	// ReceivedAt is that of the last entry, in Unix milliseconds.
+	ReceivedAt int64
+	// Frontier are the roots of the complete subtrees the tree consists of,
+	// from the largest (leftmost) to the smallest: one for each bit of Size.
+	Frontier []tlog.Hash
+}
+
+// Commit is what one commit appends to one organization's log.
+type Commit struct {
+	Organization string
+	// Prev is the size of the log before.
+	Prev uint64
+	// Head is the log after; Head.Size - Prev is the number of rows.
+	Head Head
+	// ReceivedAt is that of every row of the commit, in Unix milliseconds.
+	ReceivedAt int64
+	// Rows are the rows in seq order, as event.AppendRow wrote them. MinOccurredAt
+	// and MaxOccurredAt bound their times (Unix nanoseconds).
+	Rows                         [][]byte
+	MinOccurredAt, MaxOccurredAt int64
+	// Nodes are the hashes of tile levels 1 and up that the commit completes.
+	Nodes []Node
+	// Blocks are the keys of blocks whose first entry is in the commit.
+	Blocks []BlockKeys
+	// Receipts are what the commit records under idempotency keys.
+	Receipts []KeyedReceipt
+}
+
+// Node is one hash of a tile: the root of a full tile of the level below.
+type Node struct {
+	Level int // tile level, from 1
+	Index uint64
+	Hash  tlog.Hash
+}
+
+// BlockKeys are the random keys of one block.
+type BlockKeys struct {
+	Block uint64 // seq / BlockSize
+	Keys  event.Keys
+}
+
+// Key is the hash of an organization and an idempotency key: the first 16 bytes
+// of a SHA-256. It is unique across organizations.
+type Key [16]byte
+
+// Receipt says what was recorded under an idempotency key.
+type Receipt struct {
+	Seq        uint64
+	ReceivedAt int64 // Unix milliseconds
+	// Fingerprint is a hash of what was sent under the key, to tell a retry
+	// from another event.
+	Fingerprint [8]byte
+}
+
+// KeyedReceipt is a receipt with its key.
+type KeyedReceipt struct {
+	Key Key
+	Receipt
+}

@@ -1,0 +1,91 @@
+// Package search is what every search engine shares: the interface its
+// consumers use, the order of results, cursors, and matching entries against a
+// query without allocating. [audit.Query.Match] is the definition of a match.
+package search
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/event"
+)
+
+// MaxPageBytes bounds the rows of one page: a page ends early, with More set,
+// once its rows reach it. It keeps a page of 1000 entries of 64 KiB in bounds.
+const MaxPageBytes = 4 << 20
+
+// Engine finds entries of one organization. Every method sees only entries
+// whose commit is durable, and may be called concurrently with commits.
+type Engine interface {
+	// Search returns one page of the entries that match, in the query's
+	// order by (occurred_at, seq). Entries are the caller's to keep.
+	Search(ctx context.Context, org string, r Request) (Page, error)
+
+	// Scan yields the entries that match and have from ≤ seq < to, in seq
+	// order, or in falling seq order when desc. The entry is valid until the
+	// next one. Memory does not grow with the range.
+	Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error]
+
+	// Histogram counts the entries that match by interval of occurred_at,
+	// oldest first, empty intervals between the first and the last included.
+	Histogram(ctx context.Context, org string, q audit.Query, iv Interval) (Histogram, error)
+
+	// Facets counts the entries that match by the values of a field, most
+	// frequent first, then by value; limit values at most.
+	Facets(ctx context.Context, org string, q audit.Query, field audit.Field, limit int) (Facets, error)
+}
+
+// Request asks for one page.
+type Request struct {
+	Query audit.Query
+	// Ascending is oldest first; newest first otherwise.
+	Ascending bool
+	// Limit is the largest number of entries, 1 to audit.MaxQueryLimit.
+	Limit int
+	// After is where the last page ended, nil for the first page.
+	After *Cursor
+}
+
+// Page is one page of entries.
+type Page struct {
+	Entries []*event.Entry
+	// Next is where the next page starts. It is set on every page, the last
+	// and the empty ones included: asked again later in ascending order it
+	// gives what was recorded meanwhile.
+	Next Cursor
+	// More says that there is at least one more entry now.
+	More bool
+	// Through is up to where the answer is complete; nil for an empty log.
+	Through *audit.Position
+}
+
+// Histogram counts by interval.
+type Histogram struct {
+	Buckets []Bucket
+	Total   uint64
+	Through *audit.Position
+}
+
+// Bucket is one interval: entries with Start ≤ occurred_at < the next Start.
+type Bucket struct {
+	Start time.Time
+	Count uint64
+}
+
+// Facets counts by value.
+type Facets struct {
+	Values []FacetValue
+	// Distinct is the number of different values in all.
+	Distinct int
+	Through  *audit.Position
+}
+
+// FacetValue is one value of a field and how many entries have it. Name is the
+// newest name seen for an actor or target id, empty for other fields.
+type FacetValue struct {
+	Value string
+	Name  string
+	Count uint64
+}
