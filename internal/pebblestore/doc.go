@@ -1,0 +1,3 @@
+// Package pebblestore keeps the logs of all organizations, and the catalog, in
+// one Pebble database in the data directory.
+package pebblestore
