@@ -1,0 +1,93 @@
+package export
+
+import (
+	"time"
+
+	"github.com/stelehq/stele/audit"
+)
+
+// Format is the form of an export's file.
+type Format string
+
+// The formats.
+const (
+	CSV   Format = "csv"
+	JSONL Format = "jsonl"
+)
+
+// State is where a job stands.
+type State string
+
+// The states of a job. A job ends as ready or error; a ready one becomes
+// expired once its file is removed.
+const (
+	StatePending State = "pending"
+	StateRunning State = "running"
+	StateReady   State = "ready"
+	StateError   State = "error"
+	StateExpired State = "expired"
+)
+
+// Spec is what an export is asked for.
+type Spec struct {
+	// Organization is whose entries are exported.
+	Organization string
+	// Query is a filter as text; empty for every entry.
+	Query string
+	// Format is CSV when empty.
+	Format Format
+	// Descending writes the newest entry first, by seq.
+	Descending bool
+	// RawCells leaves cells of a CSV file as they are even where a
+	// spreadsheet would run them as a formula.
+	RawCells bool
+	// CreatedBy names who asks, for the list of exports: a key's id.
+	CreatedBy string
+}
+
+// Job is one export.
+type Job struct {
+	// ID is a ULID. The native API shows it with the prefix "export_", the
+	// WorkOS routes with "audit_log_export_".
+	ID string `json:"id"`
+
+	Organization string `json:"organization"`
+	Query        string `json:"query,omitempty"`
+	Format       Format `json:"format"`
+	Descending   bool   `json:"descending,omitempty"`
+	RawCells     bool   `json:"raw_cells,omitempty"`
+	CreatedBy    string `json:"created_by,omitempty"`
+
+	// Through is the last entry that the export covers: the log's newest
+	// when the job was made. Nil when the log was empty.
+	Through *audit.Position `json:"through,omitempty"`
+
+	State State `json:"state"`
+	// Rows is the number of entries written so far.
+	Rows uint64 `json:"rows"`
+	// Total is the number of entries the export will have, once known.
+	Total *uint64 `json:"total,omitempty"`
+	// Percent is how much of the work is done, 0 to 100.
+	Percent int `json:"percent"`
+	// Bytes is the size of the file so far.
+	Bytes int64 `json:"bytes"`
+	// Error says why the job ended in StateError, for the one who made it.
+	Error string `json:"error,omitempty"`
+
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	// ReadyAt is when the file was whole; zero before.
+	ReadyAt time.Time `json:"ready_at,omitzero"`
+	// ExpiresAt is when the file is removed; zero before the job has ended.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Ended reports whether nothing more will be written for the job.
+func (j *Job) Ended() bool {
+	return j.State == StateReady || j.State == StateError || j.State == StateExpired
+}
+
+// FileName is a name for the downloaded file that says what it holds.
+func (j *Job) FileName() string {
+	return j.Organization + "-audit-log-" + j.CreatedAt.UTC().Format("2006-01-02T150405Z") + "." + string(j.Format)
+}
