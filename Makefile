@@ -1,0 +1,138 @@
+# Everything a change must pass is `make check` and `make test`; CI runs the same
+# two. `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Nested Go modules, checked and tested like the root one. They are modules of
+# their own so that what only a test needs stays out of the root go.mod.
+GO_MODULES := internal/workos/sdktest
+# Folders with a package-lock.json that tests need installed.
+NPM_DIRS := internal/workos/testdata/node
+# Commands that tests need; each is also the name of the Debian package that
+# brings it. The race detector needs a C compiler.
+APT_COMMANDS := gcc
+
+PKG ?= ./...
+COUNT ?= 6
+BENCH ?= .
+FUZZTIME ?= 20s
+TESTFLAGS ?=
+
+# A listed folder that is not in the tree is no error: it may come or go with a
+# package.
+modules := $(patsubst %/go.mod,%,$(wildcard $(GO_MODULES:%=%/go.mod)))
+npm_installed := $(patsubst %/package-lock.json,%/node_modules/.installed,\
+	$(wildcard $(NPM_DIRS:%=%/package-lock.json)))
+
+# Tools are built once for each version of Go: a linter must not be older than
+# the compiler whose packages it reads.
+bin := bin/$(shell go env GOVERSION)
+golangci_lint := $(bin)/golangci-lint
+benchstat := $(bin)/benchstat
+govulncheck := $(bin)/govulncheck
+
+# $(call in_modules,COMMAND) runs a command in the root and each nested module.
+in_modules = @for dir in . $(modules); do echo "$$dir: $(1)"; (cd "$$dir" && $(1)); done
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# --- check: what needs no test run, in the order that fails fastest
+
+.PHONY: check
+check: build layers tidy vet lint ## everything a change must pass beside its tests
+
+.PHONY: build
+build: ## compile every package of every module
+	$(call in_modules,go build ./...)
+
+.PHONY: layers
+layers: ## which package may import which, and sizes (layers_test.go)
+	go test .
+
+.PHONY: tidy
+tidy: ## go.mod and go.sum say exactly what is used
+	$(call in_modules,go mod tidy -diff)
+	cd tools && go mod tidy -diff
+
+.PHONY: vet
+vet: ## go vet, tests included
+	$(call in_modules,go vet ./...)
+
+.PHONY: lint
+lint: $(golangci_lint) ## golangci-lint, formatting included
+	$(call in_modules,$(CURDIR)/$(golangci_lint) run ./...)
+
+.PHONY: fmt
+fmt: $(golangci_lint) ## rewrite the sources with gofumpt and goimports
+	$(call in_modules,$(CURDIR)/$(golangci_lint) fmt ./...)
+
+# --- test
+
+.PHONY: test
+test: deps ## every test, shuffled, with the race detector
+	$(call in_modules,go test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...)
+
+.PHONY: deps
+deps: apt $(npm_installed) ## install what the tests need
+
+.PHONY: apt
+apt:
+	@missing=(); \
+	for name in $(APT_COMMANDS); do command -v "$$name" >/dev/null || missing+=("$$name"); done; \
+	if (( $${#missing[@]} )); then \
+		echo "install $${missing[*]}"; \
+		as_root=; if (( EUID )); then as_root=sudo; fi; \
+		$$as_root apt-get update -q; \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy "$${missing[@]}"; \
+	fi
+
+%/node_modules/.installed: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	mkdir -p $(@D) && touch $@
+
+.PHONY: cover
+cover: deps ## statement coverage of all packages together, in cover.out
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -func=cover.out | tail -n 1
+
+.PHONY: fuzz
+fuzz: ## every fuzz target of PKG for FUZZTIME each
+	@targets=$$(go test -list '^Fuzz' $(PKG) | \
+		awk '/^Fuzz/ { t[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, t[i]; n = 0 }'); \
+	while read -r pkg target; do \
+		[[ -n "$$target" ]] || continue; \
+		echo "fuzz $$target in $$pkg for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+	done <<<"$$targets"
+
+# --- measure
+
+.PHONY: bench
+bench: $(benchstat) ## benchmarks matching BENCH in PKG, COUNT times, against bench/base.txt if there is one
+	@mkdir -p bench
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee bench/new.txt
+	@if [[ -f bench/base.txt ]]; then $(benchstat) bench/base.txt bench/new.txt; fi
+
+# Not part of check: it asks a server, and its answer changes from day to day
+# while the code does not.
+.PHONY: vuln
+vuln: $(govulncheck) ## known vulnerabilities in what is called
+	$(call in_modules,$(CURDIR)/$(govulncheck) ./...)
+
+# --- tools, pinned in tools/go.mod
+
+$(golangci_lint): tool = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(benchstat): tool = golang.org/x/perf/cmd/benchstat
+$(govulncheck): tool = golang.org/x/vuln/cmd/govulncheck
+$(golangci_lint) $(benchstat) $(govulncheck): tools/go.mod tools/go.sum
+	@echo "build $(@F) (once)"
+	@cd tools && go build -o $(CURDIR)/$@ $(tool)
+
+.PHONY: clean
+clean: ## remove what make built
+	rm -rf bin bench/new.txt cover.out
