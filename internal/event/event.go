@@ -6,8 +6,6 @@
 // of a buffer somebody else owns: nothing is copied that need not be.
 package event
 
-import "time"
-
 // Event is one event, checked and canonical. Text fields hold decoded UTF-8;
 // an absent optional field is empty. Metadata fields hold a canonical JSON
 // object (RFC 8785), or nothing where it is absent or empty.
@@ -51,9 +49,3 @@ type ID [26]byte
 
 // String returns the id as text.
 func (id ID) String() string { return string(id[:]) }
-
-// OccurredTime returns when the event happened, in UTC.
-func (e *Event) OccurredTime() time.Time { return time.Unix(0, e.OccurredAt).UTC() }
-
-// ReceivedTime returns when the event was recorded, in UTC.
-func (e *Entry) ReceivedTime() time.Time { return time.UnixMilli(e.ReceivedAt).UTC() }
