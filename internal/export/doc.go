@@ -30,9 +30,9 @@
 // # Formulas
 //
 // A spreadsheet runs a cell that begins with one of = + - @ (or their
-// full-width forms), TAB, CR or LF as a formula, and what is in an audit log
-// was often typed by a stranger. Such a cell gets an apostrophe in front, and
-// so does one that begins with apostrophes followed by one of these: so taking
-// one apostrophe off every cell that begins with apostrophes and one of these
-// gives back the exact value. A job may turn this off.
+// full-width forms), TAB, CR or LF as a formula, some after leading spaces, and
+// what is in an audit log was often typed by a stranger. A cell that begins so,
+// whatever apostrophes and spaces stand before, gets an apostrophe in front. So
+// the exact value is had back: of a cell that begins with an apostrophe and
+// would have been given one without it, take it off. A job may turn this off.
 package export

@@ -87,6 +87,16 @@ func (j *Job) Ended() bool {
 	return j.State == StateReady || j.State == StateError || j.State == StateExpired
 }
 
+// LinkLife is how long a signed download link works.
+const LinkLife = 10 * time.Minute
+
+// LinkPrefix is what the path of every download link begins with; the name of
+// the file follows.
+const LinkPrefix = "/v1/downloads/"
+
+// LinkPath is the path that a signed link to the job's file goes to.
+func (j *Job) LinkPath() string { return LinkPrefix + fileName(j.ID, j.Format) }
+
 // FileName is a name for the downloaded file that says what it holds.
 func (j *Job) FileName() string {
 	return j.Organization + "-audit-log-" + j.CreatedAt.UTC().Format("2006-01-02T150405Z") + "." + string(j.Format)
