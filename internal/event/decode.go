@@ -1,15 +1,43 @@
 package event
 
-import "github.com/stelehq/stele/audit"
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/stelehq/stele/audit"
+)
 
 // Decoder reads events from JSON. It owns scratch memory and is not safe for
-// concurrent use; the zero Decoder is not usable, see [NewDecoder].
+// concurrent use.
+//
+// There are two readers inside. The plain one reads what programs send: no
+// escapes, integers only, fields of the right type. It says yes or nothing: at
+// anything else it gives up, and the strict one, built on jsontext, reads the
+// event again from its start. The strict one is the definition of what an event
+// is, and the only one that makes errors.
 type Decoder struct {
-	buf []byte // decoded strings and rewritten metadata
+	// buf holds decoded strings and rewritten metadata since the last Reset.
+	// When it grows, what was handed out stays in the old array.
+	buf []byte
+	// members is a stack of the members of the metadata objects being
+	// rewritten, sorted the memory for sorting one's text.
+	members []member
+	sorted  []byte
+	// names holds the decoded keys of members, when their text has escapes.
+	names []byte
+	// keys counts the keys of the metadata object being read.
+	keys int
+
+	input bytes.Buffer // data, for json to read from
+	json  *jsontext.Decoder
 }
 
 // NewDecoder returns a Decoder without scratch memory yet.
 func NewDecoder() *Decoder { return &Decoder{} }
+
+// maxKeep is how much scratch memory a Decoder keeps over a Reset.
+const maxKeep = 1 << 20
 
 // Decode reads one event's JSON into ev, whose Targets are reused. What ev
 // points to is in data or in the decoder's scratch memory, and is valid until
@@ -23,27 +51,50 @@ func (d *Decoder) Decode(data []byte, ev *Event) error {
 // DecodeKeep is Decode, but what earlier calls returned stays valid until the
 // next Decode or Reset: for batches.
 func (d *Decoder) DecodeKeep(data []byte, ev *Event) error {
-	panic("unfinished")
+	if len(data) > audit.MaxEventBytes {
+		return audit.Errorf(audit.CodeTooLarge, "the event has %d bytes of JSON; %d are allowed",
+			len(data), audit.MaxEventBytes)
+	}
+	start := len(d.buf)
+	if !d.decodePlain(data, ev) {
+		d.buf = d.buf[:start]
+		if err := d.decodeStrict(data, ev); err != nil {
+			return err
+		}
+	}
+	return d.checkRecord(data, ev)
 }
 
 // Reset gives up what was decoded so far, keeping memory for what comes.
-func (d *Decoder) Reset() { d.buf = d.buf[:0] }
-
-// FromAudit checks an event of package audit as if it had been sent as JSON, and
-// returns it. It shares nothing with e. Errors are those of [Decoder.Decode].
-func FromAudit(e *audit.Event) (*Event, error) {
-	data, err := AppendAudit(nil, e)
-	if err != nil {
-		return nil, err
+func (d *Decoder) Reset() {
+	d.buf = d.buf[:0]
+	if cap(d.buf) > maxKeep {
+		d.buf = nil
 	}
-	ev := new(Event)
-	if err := NewDecoder().Decode(data, ev); err != nil {
-		return nil, err
-	}
-	return ev, nil
 }
 
-// AppendAudit appends the JSON of an event of package audit.
-func AppendAudit(dst []byte, e *audit.Event) ([]byte, error) {
-	panic("unfinished")
+// recordExtra is more than a record can be longer than the event's JSON: the
+// digest, the id, the received time and the longer form of the occurred one.
+const recordExtra = 512
+
+// checkRecord refuses an event whose record is too long for an entry bundle.
+func (d *Decoder) checkRecord(data []byte, ev *Event) error {
+	if len(data) <= audit.MaxRecordBytes-recordExtra {
+		return nil
+	}
+	start := len(d.buf)
+	record, _ := AppendRecord(d.buf, ev)
+	if n := len(record) - start; n > audit.MaxRecordBytes {
+		return audit.Errorf(audit.CodeTooLarge, "the event's record (action, times, and the types and ids of actor "+
+			"and targets) has %d bytes; %d are allowed: shorten ids or split the targets over several events",
+			n, audit.MaxRecordBytes)
+	}
+	return nil
+}
+
+// finish sets what an event means by leaving a field out.
+func (ev *Event) finish() {
+	if ev.Version == 0 {
+		ev.Version = 1
+	}
 }

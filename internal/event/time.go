@@ -99,3 +99,119 @@ func daysOf(y, m, d int) int64 {
 	n := 365*y + y/4 - y/100 + (153*(m-3)+2)/5 + d - 1
 	return int64(era*eraDays + n - epochDays)
 }
+
+// parseTime reads an RFC 3339 time. fault says what is wrong, and what to do
+// about it; it is empty when nothing is.
+func parseTime(b []byte) (ns int64, fault string) {
+	const (
+		malformed = "must be an RFC 3339 time, such as 2026-03-01T09:30:00.123Z"
+		noTime    = "is a date without a time and a zone; send an RFC 3339 time, such as 2026-03-01T09:30:00.123Z"
+		noDay     = "is a day or time that does not exist"
+		noLeap    = "is in a leap second, which Stele does not keep; send second 59"
+		outside   = "must be a time from 1970 to 2261"
+	)
+	if len(b) < len("2006-01-02") || b[4] != '-' || b[7] != '-' {
+		return 0, malformed
+	}
+	y, m, d := digits(b[0:4]), digits(b[5:7]), digits(b[8:10])
+	if y < 0 || m < 0 || d < 0 {
+		return 0, malformed
+	}
+	if len(b) == len("2006-01-02") {
+		return 0, noTime
+	}
+	if len(b) < len("2006-01-02T15:04:05") || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':' {
+		return 0, malformed
+	}
+	hour, minute, sec := digits(b[11:13]), digits(b[14:16]), digits(b[17:19])
+	if hour < 0 || minute < 0 || sec < 0 {
+		return 0, malformed
+	}
+	frac, offset, fault := parseTail(b[19:])
+	switch {
+	case fault != "":
+		return 0, fault
+	case m < 1 || m > 12 || d < 1 || d > daysIn(y, m) || hour > 23 || minute > 59 || sec > 60:
+		return 0, noDay
+	case sec == 60:
+		return 0, noLeap
+	case y < 1969 || y > 2262: // with an offset, these have hours of 1970 and 2261
+		return 0, outside
+	}
+	unix := daysOf(y, m, d)*day + int64(hour*3600+minute*60+sec-offset)
+	if unix < 0 || unix > maxTime/second {
+		return 0, outside
+	}
+	return unix*second + int64(frac), ""
+}
+
+// parseTail reads the fraction of a second, in nanoseconds, and the zone, in
+// seconds east of UTC.
+func parseTail(b []byte) (frac, offset int, fault string) {
+	const (
+		malformed = "must be an RFC 3339 time, such as 2026-03-01T09:30:00.123Z"
+		noZone    = "has no zone; end it with Z or with an offset such as +02:00"
+		tooFine   = "has more than 9 digits of fraction; Stele keeps nanoseconds"
+		badZone   = "has a zone that is neither Z nor an offset such as +02:00"
+	)
+	if len(b) > 0 && b[0] == '.' {
+		n := 1
+		for n < len(b) && isDigit(b[n]) {
+			n++
+		}
+		switch {
+		case n == 1:
+			return 0, 0, malformed
+		case n > 10:
+			return 0, 0, tooFine
+		}
+		frac = digits(b[1:n])
+		for range 10 - n {
+			frac *= 10
+		}
+		b = b[n:]
+	}
+	switch {
+	case len(b) == 0:
+		return 0, 0, noZone
+	case len(b) == 1 && b[0]|0x20 == 'z':
+		return frac, 0, ""
+	case len(b) != len("+00:00") || b[0] != '+' && b[0] != '-' || b[3] != ':':
+		return 0, 0, badZone
+	}
+	h, m := digits(b[1:3]), digits(b[4:6])
+	if h < 0 || h > 23 || m < 0 || m > 59 {
+		return 0, 0, badZone
+	}
+	offset = h*3600 + m*60
+	if b[0] == '-' {
+		offset = -offset
+	}
+	return frac, offset, ""
+}
+
+// digits reads at most nine digits, -1 when there is anything else.
+func digits(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if !isDigit(c) {
+			return -1
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}
+
+func daysIn(y, m int) int {
+	switch m {
+	case 2:
+		if y%4 == 0 && (y%100 != 0 || y%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	default:
+		return 31
+	}
+}
