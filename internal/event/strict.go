@@ -23,6 +23,9 @@ func (d *Decoder) decodeStrict(data []byte, ev *Event) error {
 	d.members = d.members[:0]
 	defer d.release()
 	*ev = Event{Targets: ev.Targets[:0]}
+	if skipSpace(data, 0) == len(data) {
+		return audit.Errorf(audit.CodeInvalidJSON, "the event is empty; a JSON object is expected")
+	}
 	if err := d.event(ev); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package event
 
 import (
+	"strings"
+
 	"github.com/stelehq/stele/audit"
 )
 
@@ -70,7 +72,7 @@ func (d *Decoder) canonicalObject(depth int) error {
 	base := d.beginObject()
 	for d.json.PeekKind() != '}' {
 		if d.keys++; d.keys > audit.MaxMetadataKeys {
-			return d.wrong("metadata has more than %d keys, those of nested objects included", audit.MaxMetadataKeys)
+			return d.tooManyKeys()
 		}
 		if err := d.canonicalMember(depth); err != nil {
 			return err
@@ -123,6 +125,16 @@ func (d *Decoder) enter(depth int) error {
 		return d.wrong("metadata is nested more than %d deep; flatten it", audit.MaxMetadataDepth)
 	}
 	return nil
+}
+
+// tooManyKeys is an error about the metadata object as a whole: the fixed names
+// before it in the pointer are others.
+func (d *Decoder) tooManyKeys() error {
+	const name = "/metadata"
+	at := string(d.json.StackPointer())
+	before, _, _ := strings.Cut(at, name)
+	return audit.FieldErrorf(audit.CodeInvalidEvent, before+name,
+		"has more than %d keys, those of nested objects included", audit.MaxMetadataKeys)
 }
 
 func shorten(b []byte) string {
