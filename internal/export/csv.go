@@ -38,7 +38,7 @@ func (f csvForm) appendRow(dst []byte, e *event.Entry) []byte {
 	dst = append(dst, ',')
 	dst = event.AppendTime(dst, e.OccurredAt)
 	dst = append(dst, ',')
-	dst = event.AppendMilli(dst, e.ReceivedAt)
+	dst = event.AppendMillis(dst, e.ReceivedAt)
 	dst = f.appendParty(dst, &e.Actor)
 	for i := range e.Targets {
 		dst = f.appendParty(dst, &e.Targets[i])

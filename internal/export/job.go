@@ -1,6 +1,7 @@
 package export
 
 import (
+	"strings"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -96,6 +97,16 @@ const LinkPrefix = "/v1/downloads/"
 
 // LinkPath is the path that a signed link to the job's file goes to.
 func (j *Job) LinkPath() string { return LinkPrefix + fileName(j.ID, j.Format) }
+
+// IDOfLink returns the id of the job whose LinkPath ends in file; not_found when
+// it is none.
+func IDOfLink(file string) (string, error) {
+	id, format, _ := strings.Cut(file, ".")
+	if !isID(id) || format != string(CSV) && format != string(JSONL) {
+		return "", audit.Errorf(audit.CodeNotFound, "there is no download %q", file)
+	}
+	return id, nil
+}
 
 // FileName is a name for the downloaded file that says what it holds.
 func (j *Job) FileName() string {

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/server"
+)
+
+const (
+	// tailBeat is how often a tail says that it lives, and looks whether its
+	// key still opens the log.
+	tailBeat = 15 * time.Second
+	// tailPatience is how long a client may take to accept what was sent. One
+	// that takes longer is let go; it comes back with Last-Event-ID.
+	tailPatience = 30 * time.Second
+	// tailChunk is how much is collected, with nothing held in the store,
+	// before it is sent.
+	tailChunk = 64 << 10
+)
+
+// tail is one client that follows a log.
+type tail struct {
+	api   *api
+	w     http.ResponseWriter
+	ctl   *http.ResponseController
+	org   string
+	query audit.Query
+	next  uint64 // seq of the first entry not yet considered
+	sent  uint64 // one more than the seq the client was last told
+	buf   []byte
+}
+
+func (a *api) tailEvents(w http.ResponseWriter, r *server.Request) error {
+	p, query, err := parseFilters(r, "from")
+	if err != nil {
+		return err
+	}
+	t := &tail{api: a, w: w, ctl: http.NewResponseController(w), org: r.Org(), query: query}
+	if t.next, err = a.tailStart(r, p); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold the entries back
+	w.WriteHeader(http.StatusOK)
+
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-r.Draining():
+			cancel()
+		}
+	}()
+	t.buf = append(t.buf, "retry: 1000\n\n"...)
+	t.appendPosition()
+	// From here on there is no answer to put an error in: the stream ends, and
+	// the client asks again from where it was.
+	err = t.follow(ctx, func() error { return a.stillOpen(r) })
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// tailStart finds the first entry wanted: after Last-Event-ID, at from, or the
+// next one to be recorded.
+func (a *api) tailStart(r *server.Request, p params) (uint64, error) {
+	const header = "Last-Event-ID"
+	head, err := a.Ledger.Head(r.Context(), r.Org())
+	if err != nil {
+		return 0, err
+	}
+	name, text, add := header, r.Header.Get(header), uint64(1)
+	if text == "" {
+		name, text, add = "from", p.text("from"), 0
+		if !p.has("from") {
+			return head.Size, nil
+		}
+	}
+	seq, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %q; it must be the seq of an entry", name, text)
+	}
+	if seq+add > head.Size {
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %d, but the log has %d entries", name, seq, head.Size)
+	}
+	return seq + add, nil
+}
+
+// follow sends entries until ctx ends or the log is no longer open.
+func (t *tail) follow(ctx context.Context, open func() error) error {
+	for {
+		if err := t.catchUp(ctx); err != nil {
+			return err
+		}
+		err := t.wait(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := open(); err != nil {
+			return nil //nolint:nilerr // the stream ends; asked again, the client is told why
+		}
+		t.buf = append(t.buf, ": still here\n\n"...)
+		if t.sent < t.next {
+			t.appendPosition()
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when there are entries not yet considered, or DeadlineExceeded
+// when it is time for a beat.
+func (t *tail) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tailBeat)
+	defer cancel()
+	return t.api.Ledger.Wait(ctx, t.org, t.next)
+}
+
+// catchUp sends what the log holds now.
+func (t *tail) catchUp(ctx context.Context) error {
+	for {
+		head, err := t.api.Ledger.Head(ctx, t.org)
+		if err != nil {
+			return err
+		}
+		if err := t.collect(ctx, head.Size); err != nil {
+			return err
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+		if t.next >= head.Size {
+			return nil
+		}
+	}
+}
+
+// collect puts entries up to seq to into the buffer, until that is full. The
+// store is done with when it returns: a slow client holds nothing in it.
+func (t *tail) collect(ctx context.Context, to uint64) error {
+	for e, err := range t.api.Engine.Scan(ctx, t.org, t.query, t.next, to, false) {
+		if err != nil {
+			return err
+		}
+		t.buf = append(t.buf, "event: entry\nid: "...)
+		t.buf = strconv.AppendUint(t.buf, e.Seq, 10)
+		t.buf = append(t.buf, "\ndata: "...)
+		t.buf = e.AppendJSON(t.buf, t.org)
+		t.buf = append(t.buf, "\n\n"...)
+		t.next, t.sent = e.Seq+1, e.Seq+1
+		if len(t.buf) >= tailChunk {
+			return nil
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t.next = max(t.next, to)
+	return nil
+}
+
+// appendPosition tells the client up to where the stream is complete.
+func (t *tail) appendPosition() {
+	t.sent = t.next
+	if t.next == 0 {
+		return
+	}
+	t.buf = append(t.buf, "event: position\nid: "...)
+	t.buf = strconv.AppendUint(t.buf, t.next-1, 10)
+	t.buf = append(t.buf, "\ndata: {\"seq\":"...)
+	t.buf = strconv.AppendUint(t.buf, t.next-1, 10)
+	t.buf = append(t.buf, "}\n\n"...)
+}
+
+// flush sends the buffer, and lets a client go that does not take it.
+func (t *tail) flush() error {
+	if len(t.buf) == 0 {
+		return nil
+	}
+	err := t.ctl.SetWriteDeadline(t.api.Now().Add(tailPatience))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := t.w.Write(t.buf); err != nil {
+		return err
+	}
+	t.buf = t.buf[:0]
+	return t.ctl.Flush()
+}
+
+// stillOpen says whether the key and the organization would still be let in.
+func (a *api) stillOpen(r *server.Request) error {
+	_, err := r.AllowOrg(r.Org())
+	return err
+}
