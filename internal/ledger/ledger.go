@@ -2,204 +2,200 @@ package ledger
 
 import (
 	"context"
-	"iter"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
-	"github.com/stelehq/stele/internal/event"
 )
 
-// Config says what a ledger works with. Store, KV and Signer are required;
-// every other field has a usable zero value.
+// Config says what a ledger works with. Store, KV and Signer are required; every
+// other field has a usable zero value.
 type Config struct {
 	// Store keeps the logs.
 	Store Store
 	// KV keeps the newest signed checkpoint of each log, under
-	// "checkpoint/<organization>".
+	// "checkpoint/<organization>", and the verifier key of the signing key.
 	KV catalog.KV
 	// Signer is the private key that signs checkpoints, as [GenerateKey]
-	// writes it.
+	// writes it. Space around it is ignored.
 	Signer string
-	// Name is the server's name, the first part of every log's origin. Empty
-	// means the name in Signer; any other must be the same.
+	// Name is the server's name, the first part of every log's origin. The
+	// key has it too, so it may be left empty; any other name is an error.
 	Name string
+	// AcceptNewKey lets a ledger start although the checkpoints of the store
+	// were signed with another key. Without it that is an error, because a
+	// key file that was lost and made anew would go unnoticed.
+	AcceptNewKey bool
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 	// Logger takes what an operator should know; discarded when nil.
 	Logger *slog.Logger
-	// IdempotencyWindow is how long a key is remembered, 7 days when zero.
+	// IdempotencyWindow is how long an idempotency key counts, 7 days when
+	// zero. The store must keep receipts that long.
 	IdempotencyWindow time.Duration
 	// Limits bounds what waits; zero fields mean the defaults.
 	Limits Limits
-	// OnCommit is called by the owner of a log after each commit, which waits
-	// for it: it must be fast. Nil is fine.
+	// OnCommit is told about each round of a log's owner, before its batches
+	// are answered: it must be fast. Called concurrently. Nil is fine.
 	OnCommit func(CommitStats)
 }
 
-// Limits bounds the memory of a ledger. The zero value means the defaults.
+// Limits bounds the memory of a ledger. Zero fields mean the defaults.
 type Limits struct {
 	// PoolEvents and PoolBytes bound what waits in one organization's pool:
-	// 65,536 events and 64 MiB.
+	// 65,536 events and 64 MiB. Beyond, Append is refused (overloaded).
 	PoolEvents, PoolBytes int
 	// TotalBytes bounds what waits or is being committed in all pools
-	// together: 192 MiB.
+	// together: 192 MiB. Beyond, Append is refused (overloaded).
 	TotalBytes int
 	// CommitEvents and CommitBytes bound one commit: 16,384 events and
-	// 32 MiB. A batch is never split: one that is larger makes one commit.
+	// 32 MiB. A batch is never split: one that is larger makes a commit.
 	CommitEvents, CommitBytes int
-	// Organizations is the number of idle logs whose state stays in memory:
-	// 10,000.
+	// Organizations is the number of idle logs whose state stays in memory,
+	// about 1 KiB each: 10,000.
 	Organizations int
 }
 
-// CommitStats describes one round of an organization's owner.
+func (l *Limits) setDefaults() {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{
+		{&l.PoolEvents, 65_536},
+		{&l.PoolBytes, 64 << 20},
+		{&l.TotalBytes, 192 << 20},
+		{&l.CommitEvents, BlockSize},
+		{&l.CommitBytes, 32 << 20},
+		{&l.Organizations, 10_000},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+}
+
+// CommitStats describes one round of a log's owner.
 type CommitStats struct {
 	Batches    int           // batches answered, refused ones included
-	Events     int           // events recorded
-	Duplicates int           // events answered with an earlier receipt
+	Events     int           // events recorded, or that would have been if Err is set
+	Duplicates int           // events answered with the receipt of another
 	Bytes      int           // size of the rows
-	Order      time.Duration // idempotency, seq, salts, hashes
-	Commit     time.Duration // Store.Commit; zero when nothing was to be recorded
-	Waiting    int           // events in the pool after it
-	Err        error         // why the round failed, nil when it is durable
+	Order      time.Duration // finding duplicates, ordering, hashing
+	Commit     time.Duration // Store.Commit; zero when there was nothing to record
+	Waiting    int           // events left in the organization's pool
+	Err        error         // why the round was refused, nil when it is durable
 }
 
-// Ledger orders events into one log per organization. All methods may be called
-// concurrently.
-type Ledger struct{}
-
-// Open makes a ledger on a store. It reads nothing yet: an organization's log
-// is read when it is first touched.
-func Open(ctx context.Context, cfg Config) (*Ledger, error) { panic("unfinished") }
-
-// Close refuses new batches, waits until those that wait are committed, and
-// ends every Wait. The store stays open.
-func (l *Ledger) Close() error { panic("unfinished") }
-
-// Batch is a group of events for one organization, prepared for ordering.
-type Batch struct {
-	// RequestKey is the idempotency key of the whole request, or empty.
-	RequestKey string
-	// Partial records what it can and reports conflicts per event. Without
-	// it a batch is recorded whole or not at all.
-	Partial bool
+// Stats is how a ledger stands.
+type Stats struct {
+	Organizations int   // logs whose state is in memory
+	Waiting       int64 // bytes that wait or are being committed
 }
 
-// NewBatch returns an empty batch.
-func NewBatch(org string) *Batch { panic("unfinished") }
+// Ledger orders events into one log for each organization. All methods may be
+// called concurrently. A log that nothing was ever recorded in is an empty log:
+// the ledger does not know which organizations exist.
+type Ledger struct {
+	cfg     Config
+	signer  signer
+	tiles   tileReader
+	rounds  sync.Pool // of *round
+	waiting atomic.Int64
 
-// Reset empties the batch for another use and keeps its memory.
-func (b *Batch) Reset(org string) { panic("unfinished") }
+	users   sync.WaitGroup // one for each reference to a logState
+	closing chan struct{}  // closed by Close
 
-// Add appends an event. It copies what it needs of ev.
-func (b *Batch) Add(ev *event.Event) error { panic("unfinished") }
-
-// Len returns the number of events.
-func (b *Batch) Len() int { panic("unfinished") }
-
-// Result is the answer to a batch.
-type Result struct {
-	// Receipts has one outcome for each event, in the batch's order. It is
-	// valid until the batch is used again.
-	Receipts []Outcome
-	// Through is the newest entry of the log after the batch.
-	Through audit.Position
+	mu      sync.Mutex
+	closed  bool
+	logs    map[string]*logState
+	ring    logState // head of the ring of idle states
+	idle    int      // their number
+	dropped map[string]struct{}
 }
 
-// Outcome is what became of one event.
-type Outcome struct {
-	Seq        uint64
-	ReceivedAt int64 // Unix milliseconds
-	ID         event.ID
-	// Duplicate says that the event had been recorded earlier under its
-	// idempotency key; the other fields are those of then.
-	Duplicate bool
-	// Err is why the event was not recorded. Only in a partial batch.
-	Err *audit.Error
+// Open makes a ledger on a store. Logs are read when they are first touched.
+func Open(ctx context.Context, cfg Config) (*Ledger, error) {
+	if cfg.Store == nil || cfg.KV == nil {
+		return nil, errors.New("open ledger: a store and a KV are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now //nolint:forbidigo // the default clock
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.IdempotencyWindow <= 0 {
+		cfg.IdempotencyWindow = 7 * 24 * time.Hour
+	}
+	cfg.Limits.setDefaults()
+	s, err := newSigner(cfg.Signer)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if cfg.Name != "" && cfg.Name != s.name {
+		return nil, fmt.Errorf("open ledger: the signing key is that of %q, not of %q; a server's name is part of what it signed and cannot be changed", s.name, cfg.Name)
+	}
+	l := &Ledger{
+		cfg: cfg, signer: s,
+		tiles:   tileReader{cfg.Store, newTileCache(tileCacheSize)},
+		rounds:  sync.Pool{New: func() any { return &round{} }},
+		closing: make(chan struct{}),
+		logs:    map[string]*logState{},
+		dropped: map[string]struct{}{},
+	}
+	l.ring.prev, l.ring.next = &l.ring, &l.ring
+	if err := l.rememberKey(ctx); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	return l, nil
 }
 
-// Append records a batch. The events are durable when it returns nil.
-func (l *Ledger) Append(ctx context.Context, b *Batch) (Result, error) { panic("unfinished") }
-
-// Head returns where an organization's log stands.
-func (l *Ledger) Head(ctx context.Context, org string) (Head, error) { panic("unfinished") }
-
-// Through returns the newest entry's position, nil for an empty log.
-func (l *Ledger) Through(ctx context.Context, org string) (*audit.Position, error) {
-	panic("unfinished")
+// Close refuses new batches (unavailable), waits until those that wait are
+// committed and answered, and ends every Wait. The store stays open and is not
+// used for commits after Close has returned. Closing again does nothing.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.closing)
+	}
+	l.mu.Unlock()
+	l.users.Wait()
+	return nil
 }
 
-// Entry returns an entry by its id, or not_found (audit.Error).
-func (l *Ledger) Entry(ctx context.Context, org, id string) (*event.Entry, error) {
-	panic("unfinished")
+// Stats returns how the ledger stands.
+func (l *Ledger) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{Organizations: len(l.logs), Waiting: l.waiting.Load()}
 }
 
-// EntryAt returns an entry by its place, or not_found (audit.Error).
-func (l *Ledger) EntryAt(ctx context.Context, org string, seq uint64) (*event.Entry, error) {
-	panic("unfinished")
-}
-
-// Read yields the committed entries with from ≤ seq < to, in order. The entry
-// is valid until the next one.
-func (l *Ledger) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
-	panic("unfinished")
-}
-
-// Wait returns when the log has more than size entries.
-func (l *Ledger) Wait(ctx context.Context, org string, size uint64) error { panic("unfinished") }
-
-// Drop removes an organization's log for good.
-func (l *Ledger) Drop(ctx context.Context, org string) error { panic("unfinished") }
-
-// Checkpoint returns the signed checkpoint of the current head.
-func (l *Ledger) Checkpoint(ctx context.Context, org string) ([]byte, error) { panic("unfinished") }
-
-// VerifierKey returns the key that verifies the checkpoints of every log of
-// this server, in the form of a note verifier key.
-func (l *Ledger) VerifierKey() string { panic("unfinished") }
-
-// LogVerifierKey returns the key that verifies the checkpoints of one log,
-// named like its origin.
-func (l *Ledger) LogVerifierKey(org string) string { panic("unfinished") }
-
-// GenerateKey makes a new signing key for a server's checkpoints.
-func GenerateKey(name string) (skey string, err error) { panic("unfinished") }
-
-// ProveTree returns the proof that the tree of size newSize extends that of
-// oldSize.
-func (l *Ledger) ProveTree(ctx context.Context, org string, newSize, oldSize uint64) (tlog.TreeProof, error) {
-	panic("unfinished")
-}
-
-// Tile returns a tile of hashes as C2SP tlog-tiles has it.
-func (l *Ledger) Tile(ctx context.Context, org string, level int, index uint64, width int) ([]byte, error) {
-	panic("unfinished")
-}
-
-// Bundle returns an entry bundle as C2SP tlog-tiles has it.
-func (l *Ledger) Bundle(ctx context.Context, org string, index uint64, width int) ([]byte, error) {
-	panic("unfinished")
-}
-
-// Problem is one thing that is wrong with a log.
-type Problem struct {
-	From, To uint64 // entries concerned: From ≤ seq < To
-	What     string
-}
-
-// CheckResult sums up a check.
-type CheckResult struct {
-	Entries  uint64 // entries read
-	Problems int
-	Head     Head
-	Root     tlog.Hash
-}
-
-// Check reads a whole log again and reports everything that does not fit.
-func (l *Ledger) Check(ctx context.Context, org string, report func(Problem)) (CheckResult, error) {
-	panic("unfinished")
+// Drop removes an organization's log for good. Batches that wait for it, or come
+// later, are refused (not_found) for as long as the process lives; after that it
+// is for the catalog not to give the id to another organization. The newest
+// signed checkpoint stays in the KV: should the id be used again all the same, the
+// log refuses to start a second history under what was signed.
+func (l *Ledger) Drop(ctx context.Context, org string) error {
+	lg, err := l.acquire(org)
+	if err != nil {
+		return err
+	}
+	defer l.release(lg)
+	l.mu.Lock()
+	l.dropped[org] = struct{}{}
+	l.mu.Unlock()
+	lg.own.Lock()
+	defer lg.own.Unlock()
+	lg.dropped, lg.loaded = true, false
+	lg.head = Head{}
+	if err := l.cfg.Store.Drop(ctx, org); err != nil {
+		return fmt.Errorf("drop log: %w", err)
+	}
+	l.tiles.cache.forget(org)
+	return nil
 }

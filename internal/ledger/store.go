@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math/bits"
+	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
 )
 
@@ -31,6 +35,9 @@ var (
 	// ErrNotFound says that the thing asked for is not in the store.
 	ErrNotFound = errors.New("not found")
 )
+
+// errFrontier says that what a store returned cannot be a head.
+var errFrontier = errors.New("the head's frontier does not fit its size")
 
 // Store keeps the logs of all organizations. Every method may be called
 // concurrently; commits of one organization are serialized by the caller, those
@@ -57,7 +64,9 @@ type Store interface {
 
 	// Read yields the committed entries with from ≤ seq < to, in order. The
 	// entry is valid until the next one. An entry that should be there and
-	// is not, or cannot be decoded, ends the sequence with an error.
+	// is not, or cannot be decoded, ends the sequence with an error. An error
+	// that is about certain entries has a method Entries() (from, to uint64)
+	// that names them, from ≤ seq < to, so that a check can go on after them.
 	Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error]
 
 	// Tile returns hashes [index·256, index·256+width) of the given tile
@@ -83,6 +92,25 @@ type Head struct {
 	// Frontier are the roots of the complete subtrees the tree consists of,
 	// from the largest (leftmost) to the smallest: one for each bit of Size.
 	Frontier []tlog.Hash
+}
+
+// Root returns the root hash of the tree (RFC 6962).
+func (h Head) Root() tlog.Hash { return frontierRoot(h.Frontier) }
+
+// Equal reports whether both are the same head of the same tree.
+func (h Head) Equal(o Head) bool {
+	return h.Size == o.Size && h.ReceivedAt == o.ReceivedAt && slices.Equal(h.Frontier, o.Frontier)
+}
+
+// valid reports whether the frontier has a hash for each subtree.
+func (h Head) valid() bool { return len(h.Frontier) == bits.OnesCount64(h.Size) }
+
+// Position returns the place of the newest entry, nil for an empty log.
+func (h Head) Position() *audit.Position {
+	if h.Size == 0 {
+		return nil
+	}
+	return &audit.Position{Seq: h.Size - 1, ReceivedAt: time.UnixMilli(h.ReceivedAt).UTC()}
 }
 
 // Commit is what one commit appends to one organization's log.
