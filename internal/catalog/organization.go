@@ -2,7 +2,13 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/stelehq/stele/audit"
 )
 
 // State says how an organization's log is used. Products sell the log by plan.
@@ -26,17 +32,6 @@ const (
 	MaxRetentionDays     = 3650
 	// RetainForever as RetentionDays removes nothing.
 	RetainForever = 0
-)
-
-// Limits of an organization's fields.
-const (
-	MaxNameBytes       = 200
-	MaxExternalIDBytes = 128
-	MaxDomains         = 100
-	MaxDomainBytes     = 253 // a name in the DNS
-	MaxMetadataKeys    = 50
-	MaxMetadataKey     = 40  // characters
-	MaxMetadataValue   = 600 // characters
 )
 
 // Organization is one customer of the product, with a log of its own.
@@ -90,10 +85,52 @@ type Domain struct {
 	UpdatedAt time.Time   `json:"updated_at"`
 }
 
+// orgRecord is the stored form. Of a deleted organization, only ID, Order,
+// CreatedAt and DeletedAt are left.
+type orgRecord struct {
+	Organization
+	DeletedAt time.Time `json:"deleted_at,omitzero"`
+}
+
 // NewOrganization is an active organization with the default retention, to be
 // filled in and given to [Catalog.CreateOrganization].
 func NewOrganization(name string) Organization {
 	return Organization{Name: name, State: StateActive, RetentionDays: DefaultRetentionDays}
+}
+
+// CheckWrite is audit_log_disabled when no events are taken.
+func (o *Organization) CheckWrite() error {
+	if o.State != StateDisabled {
+		return nil
+	}
+	return audit.Errorf(audit.CodeLogDisabled, "the audit log of organization %q is disabled: it takes no events", o.ID)
+}
+
+// CheckShow is audit_log_inactive when the log is hidden from the customer.
+func (o *Organization) CheckShow() error {
+	if o.State != StateInactive {
+		return nil
+	}
+	return audit.Errorf(audit.CodeLogInactive, "the audit log of organization %q is not active: events are recorded but not shown", o.ID)
+}
+
+func (o *Organization) clone() Organization {
+	out := *o
+	out.Domains = slices.Clone(o.Domains)
+	out.Metadata = maps.Clone(o.Metadata)
+	return out
+}
+
+// stamp fills in what the catalog decides about domains.
+func (c *Catalog) stamp(o *Organization, now time.Time) {
+	o.UpdatedAt = now
+	for i := range o.Domains {
+		d := &o.Domains[i]
+		if d.ID == "" {
+			d.ID = "org_domain_" + c.ids.next(now)
+			d.CreatedAt, d.UpdatedAt = now, now
+		}
+	}
 }
 
 // CreateOrganization records a new organization and returns it as recorded. ID,
@@ -101,61 +138,149 @@ func NewOrganization(name string) Organization {
 // the caller: invalid_request naming the field; conflict with Field "/id",
 // "/external_id" or "/domains/<i>/domain" when that is taken.
 func (c *Catalog) CreateOrganization(ctx context.Context, o Organization) (*Organization, error) {
-	panic("unfinished")
+	now := c.time()
+	o = o.clone()
+	o.CreatedAt, o.Order = now, c.ids.next(now)
+	if o.ID == "" {
+		o.ID = "org_" + o.Order
+	}
+	if o.State == "" {
+		o.State = StateActive
+	}
+	if o.HistoryStart.IsZero() {
+		o.HistoryStart = now
+	}
+	if err := checkOrganization(&o); err != nil {
+		return nil, err
+	}
+	c.stamp(&o, now)
+	for range maxTries {
+		err := c.applyCreate(ctx, &o)
+		if err == nil {
+			return &o, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, fmt.Errorf("create organization: %w", err)
+		}
+		if err := c.whatIsTaken(ctx, &o); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errTooBusy(prefixOrganization + o.ID)
 }
 
-// Organization returns an organization from the cache when it is there. The
-// result is shared and must not be changed. Absent and deleted ones are
-// [NoOrganization].
+func (c *Catalog) applyCreate(ctx context.Context, o *Organization) error {
+	record, err := Put(prefixOrganization+o.ID, orgRecord{Organization: *o}, 0)
+	if err != nil {
+		return err
+	}
+	changes := []Change{record}
+	for _, key := range slices.Concat(uniqueKeys(o), orderKeys(o)) {
+		index, err := Put(key, ref{ID: o.ID}, 0)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, index)
+	}
+	return c.kv.Apply(ctx, changes...)
+}
+
+// uniqueKeys are the index records that no other organization may have.
+func uniqueKeys(o *Organization) []string {
+	var keys []string
+	if o.ExternalID != "" {
+		keys = append(keys, prefixExternalID+o.ExternalID)
+	}
+	for _, d := range o.Domains {
+		keys = append(keys, prefixDomain+d.Domain)
+	}
+	return keys
+}
+
+func orderKeys(o *Organization) []string {
+	return []string{prefixOrderAsc + o.Order, prefixOrderDesc + invert(o.Order)}
+}
+
+// whatIsTaken says which unique field of o belongs to another organization; nil
+// when none does any more.
+func (c *Catalog) whatIsTaken(ctx context.Context, o *Organization) error {
+	s, err := Load[orgRecord](ctx, c.kv, prefixOrganization+o.ID)
+	if err == nil && s.Value.Order != o.Order {
+		return audit.FieldErrorf(audit.CodeConflict, "/id", "the id %q is or was that of another organization", o.ID)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if o.ExternalID != "" {
+		if taken, err := c.takenBy(ctx, prefixExternalID+o.ExternalID, o.ID); taken || err != nil {
+			return orTaken(err, "/external_id", "an organization with the external id %q already exists", o.ExternalID)
+		}
+	}
+	for i, d := range o.Domains {
+		if taken, err := c.takenBy(ctx, prefixDomain+d.Domain, o.ID); taken || err != nil {
+			return orTaken(err, domainField(i), "an organization with the domain %s already exists", d.Domain)
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) takenBy(ctx context.Context, key, id string) (bool, error) {
+	r, err := c.resolve(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && r.Value.ID != id, err
+}
+
+func orTaken(err error, field, format, value string) error {
+	if err != nil {
+		return err
+	}
+	return audit.FieldErrorf(audit.CodeConflict, field, format, value)
+}
+
+func domainField(i int) string { return fmt.Sprintf("/domains/%d/domain", i) }
+
+// Organization returns an organization, from the cache when it is there: then
+// it allocates nothing. The result is shared and must not be changed. Absent and
+// deleted ones are [NoOrganization].
 func (c *Catalog) Organization(ctx context.Context, id string) (*Organization, error) {
-	panic("unfinished")
+	if o := c.orgs.get(id); o != nil {
+		return o, nil
+	}
+	began := c.orgs.begin()
+	s, err := c.loadOrganization(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c.orgs.put(s.Value.ID, &s.Value.Organization, began)
+	return &s.Value.Organization, nil
+}
+
+// loadOrganization reads the record of an organization that is not deleted.
+func (c *Catalog) loadOrganization(ctx context.Context, id string) (*Stored[orgRecord], error) {
+	if !validID(id) {
+		return nil, NoOrganization(id)
+	}
+	s, err := Load[orgRecord](ctx, c.kv, prefixOrganization+id)
+	if errors.Is(err, ErrNotFound) || err == nil && !s.Value.DeletedAt.IsZero() {
+		return nil, NoOrganization(id)
+	}
+	return &s, err
 }
 
 // OrganizationByExternalID is [Catalog.Organization] by the product's own
 // identifier.
 func (c *Catalog) OrganizationByExternalID(ctx context.Context, externalID string) (*Organization, error) {
-	panic("unfinished")
-}
-
-// UpdateOrganization changes an organization: change is called with a copy, and
-// again with a newer one when somebody else was faster; its error ends the
-// update and is returned as it is. ID, Order and CreatedAt cannot change. Errors
-// are those of CreateOrganization.
-func (c *Catalog) UpdateOrganization(ctx context.Context, id string, change func(*Organization) error) (*Organization, error) {
-	panic("unfinished")
-}
-
-// DeleteOrganization removes an organization and frees its external id and
-// domains. A tombstone stays, so that its id is never used again, and keys
-// limited to it no longer open anything. The log itself is the ledger's.
-func (c *Catalog) DeleteOrganization(ctx context.Context, id string) error {
-	panic("unfinished")
-}
-
-// ListOptions says which organizations are wanted. All conditions must hold.
-type ListOptions struct {
-	// Search is part of the name, ignoring case.
-	Search string
-	// Domains admits organizations that have one of them.
-	Domains []string
-	// After and Before are ids of organizations: the page begins after, or
-	// ends before, that one in the order asked for. At most one is given.
-	After, Before string
-	// Limit is the largest number returned, from 1.
-	Limit int
-	// Descending is newest first.
-	Descending bool
-}
-
-// OrganizationPage is a part of the list of organizations.
-type OrganizationPage struct {
-	Organizations []*Organization // shared, not to be changed
-	// Before and After are what to ask for the page before and after this
-	// one; "" when there is none.
-	Before, After string
-}
-
-// Organizations lists organizations by their creation.
-func (c *Catalog) Organizations(ctx context.Context, opts ListOptions) (OrganizationPage, error) {
-	panic("unfinished")
+	if externalID == "" || !printable(externalID, MaxExternalIDBytes) {
+		return nil, NoOrganization(externalID)
+	}
+	r, err := c.resolve(ctx, prefixExternalID+externalID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, NoOrganization(externalID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.Organization(ctx, r.Value.ID)
 }
