@@ -42,6 +42,13 @@ func formatCheck(name string) func([]byte) bool {
 }
 
 func isDateTime(b []byte) bool {
+	// What package time reads beyond RFC 3339: hours of one digit, a comma
+	// before the fraction, a zone of 24 hours.
+	const hour = len("2006-01-02T15")
+	zone := len(b) - len("+24:00")
+	if zone < hour || b[hour] != ':' || bytes.IndexByte(b, ',') >= 0 || string(b[zone+1:zone+3]) == "24" && b[zone+3] == ':' {
+		return false
+	}
 	var t time.Time
 	return t.UnmarshalText(b) == nil
 }
