@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/stelehq/stele/audit"
@@ -38,11 +39,11 @@ func survey(b []byte) (control, ok bool) {
 	)
 	var above, below uint64 // high bits: bytes ≥ 0x80, bytes < 0x20
 	rest := b
-	for len(rest) >= 8 {
-		w := binary.LittleEndian.Uint64(rest)
-		above |= w
-		below |= (w - spaces) &^ w
-		rest = rest[8:]
+	for ; len(rest) >= 32; rest = rest[32:] {
+		v, w := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
+		x, y := binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:])
+		above |= v | w | x | y
+		below |= (v-spaces)&^v | (w-spaces)&^w | (x-spaces)&^x | (y-spaces)&^y
 	}
 	for _, c := range rest {
 		above |= uint64(c)
@@ -216,12 +217,14 @@ func (s *scanner) more(c byte) bool {
 
 // take skips white space and then c, if that is what comes.
 func (s *scanner) take(c byte) bool {
-	s.space()
-	if s.i < len(s.b) && s.b[s.i] == c {
-		s.i++
-		return true
+	if s.i < len(s.b) && s.b[s.i] != c {
+		s.space()
 	}
-	return false
+	if s.i == len(s.b) || s.b[s.i] != c {
+		return false
+	}
+	s.i++
+	return true
 }
 
 // space skips white space, and notes that there was some.
@@ -243,8 +246,7 @@ func (s *scanner) key() []byte {
 
 // text takes a string, or null for an absent one, of at most limit bytes.
 func (s *scanner) text(limit int) []byte {
-	s.space()
-	if s.null() {
+	if s.space(); s.null() {
 		return nil
 	}
 	t := s.quoted()
@@ -263,17 +265,37 @@ func (s *scanner) quoted() []byte {
 		s.bad = true
 		return nil
 	}
-	n := bytes.IndexByte(s.b[s.i:], '"')
+	rest := s.b[s.i:]
+	n := quoteAt(rest)
 	if n < 0 {
 		s.bad = true
 		return nil
 	}
-	t := s.b[s.i : s.i+n : s.i+n]
 	s.i += n + 1
-	if s.control && hasControl(t) {
+	if s.control && hasControl(rest[:n]) {
 		s.bad = true
 	}
-	return t
+	return rest[:n:n]
+}
+
+// quoteAt is bytes.IndexByte for a quote, faster where it is near.
+func quoteAt(b []byte) int {
+	const (
+		ones   = 0x0101010101010101
+		high   = 0x80 * ones
+		quotes = '"' * ones
+	)
+	if len(b) >= 16 {
+		v := binary.LittleEndian.Uint64(b) ^ quotes
+		if m := (v - ones) &^ v & high; m != 0 {
+			return bits.TrailingZeros64(m) >> 3
+		}
+		v = binary.LittleEndian.Uint64(b[8:]) ^ quotes
+		if m := (v - ones) &^ v & high; m != 0 {
+			return 8 + bits.TrailingZeros64(m)>>3
+		}
+	}
+	return bytes.IndexByte(b, '"')
 }
 
 func hasControl(b []byte) bool {

@@ -45,8 +45,8 @@ func (d *Decoder) release() {
 
 func (d *Decoder) event(ev *Event) error {
 	timed := false
-	err := d.object("an event", func(name string) (err error) {
-		switch name {
+	err := d.object("an event", func(name []byte) (err error) {
+		switch string(name) {
 		case "action":
 			ev.Action, err = d.text(audit.MaxActionBytes)
 		case "version":
@@ -80,34 +80,37 @@ func (d *Decoder) event(ev *Event) error {
 }
 
 // object reads an object and calls field with the name of each of its members,
-// which reads the value. what names the object when it is none.
-func (d *Decoder) object(what string, field func(name string) error) error {
+// which reads the value and does not keep the name. what names the object when
+// it is none.
+func (d *Decoder) object(what string, field func(name []byte) error) error {
 	if kind := d.json.PeekKind(); kind != '{' {
 		return d.wrongKind(what + " must be an object")
 	}
 	if _, err := d.json.ReadToken(); err != nil {
 		return d.syntax(err)
 	}
-	for {
-		tok, err := d.json.ReadToken()
+	for d.json.PeekKind() != '}' {
+		name, err := d.json.ReadValue()
 		if err != nil {
 			return d.syntax(err)
 		}
-		if tok.Kind() == '}' {
-			return nil
+		if d.names, err = jsontext.AppendUnquote(d.names[:0], name); err != nil {
+			return d.syntax(err)
 		}
-		if err := field(tok.String()); err != nil {
+		if err := field(d.names); err != nil {
 			return err
 		}
 	}
+	_, err := d.json.ReadToken()
+	return d.syntax(err)
 }
 
 func (d *Decoder) party(p *Party) error {
 	if d.json.PeekKind() == 'n' {
 		return d.null()
 	}
-	return d.object("an actor or target", func(name string) (err error) {
-		switch name {
+	return d.object("an actor or target", func(name []byte) (err error) {
+		switch string(name) {
 		case "type":
 			p.Type, err = d.text(audit.MaxStringBytes)
 		case "id":
@@ -169,8 +172,8 @@ func (d *Decoder) context(ev *Event) error {
 	if d.json.PeekKind() == 'n' {
 		return d.null()
 	}
-	return d.object("context", func(name string) (err error) {
-		switch name {
+	return d.object("context", func(name []byte) (err error) {
+		switch string(name) {
 		case "location":
 			ev.Location, err = d.text(audit.MaxStringBytes)
 		case "user_agent":
