@@ -2,16 +2,18 @@ package pebblestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
-	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/search"
 )
@@ -21,10 +23,10 @@ import (
 type Config struct {
 	// Dir is the data directory; Open creates it with mode 0700.
 	Dir string
-	// CacheBytes is the size of the cache of decoded table blocks, 256 MiB
-	// when zero.
+	// CacheBytes is the size of the cache of table blocks, 256 MiB when zero.
 	CacheBytes int64
-	// MemTableBytes is the size of one memtable, 64 MiB when zero.
+	// MemTableBytes is the size of one memtable, 64 MiB when zero. Up to four
+	// may be in memory.
 	MemTableBytes uint64
 	// ReserveBytes is the free space below which commits are refused with
 	// ledger.ErrDiskFull: 256 MiB when zero, no reserve when negative.
@@ -38,50 +40,74 @@ type Config struct {
 	// OnCommit is called after every group of commits by the committer,
 	// which waits for it. It must be fast; nil is fine.
 	OnCommit func(CommitStats)
+
+	// For tests: the file system, how many receipts a window holds, how often a
+	// write that waits for space is tried again, and what Pebble may change in
+	// its options.
+	fs             vfs.FS
+	windowReceipts int
+	retryEvery     time.Duration
+	tune           func(*pebble.Options)
 }
 
-// CommitStats describes one group of commits that were synced together.
-type CommitStats struct {
-	Commits  int           // commits in the group, catalog changes included
-	Rows     int           // entries in the group
-	Bytes    int           // size of the batch
-	Duration time.Duration // from the batch being closed until it was durable
-	Err      error         // why the group failed, nil when it is durable
+const (
+	defaultCache    = 256 << 20
+	defaultMemTable = 64 << 20
+	defaultReserve  = 256 << 20
+	defaultWindow   = 7 * 24 * time.Hour
+)
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.CacheBytes, defaultCache)
+	setDefault(&c.MemTableBytes, defaultMemTable)
+	setDefault(&c.ReserveBytes, defaultReserve)
+	setDefault(&c.IdempotencyWindow, defaultWindow)
+	setDefault(&c.windowReceipts, windowReceipts)
+	if c.Now == nil {
+		c.Now = time.Now //nolint:forbidigo // the default of the clock that callers pass
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.fs == nil {
+		c.fs = vfs.Default
+	}
+	return c
 }
 
-// Stats is how a store stands.
-type Stats struct {
-	// Failed is why the store takes no more commits, nil when it does.
-	Failed error
-	// DiskBytes is what the database uses on disk, files to be deleted
-	// included.
-	DiskBytes uint64
-	// FreeBytes is the free space at the last look, and ReserveBytes what is
-	// kept of it.
-	FreeBytes, ReserveBytes uint64
-	// Waiting is the number of commits that wait for a group.
-	Waiting int
-	// Receipts is the number of receipts held in memory, exactly and as
-	// filters.
-	Receipts uint64
-	// MemoryBytes is what cache and memtables take.
-	MemoryBytes uint64
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
 }
 
-// CorruptError says that stored entries are missing or cannot be read.
-type CorruptError struct {
-	Org            string
-	FromSeq, ToSeq uint64 // FromSeq ≤ seq < ToSeq
-	What           string
-}
+// Store keeps everything in one Pebble database. All its methods may be called
+// concurrently, but Close only when no other is running.
+type Store struct {
+	cfg Config
+	log *slog.Logger
+	now func() time.Time
 
-// Error names organization, entries and fault.
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("organization %s: entries %d to %d are corrupt: %s", e.Org, e.FromSeq, e.ToSeq, e.What)
-}
+	fs    *guardFS
+	db    *pebble.DB
+	cache *pebble.Cache
+	lock  *pebble.Lock
 
-// Store keeps everything in one Pebble database.
-type Store struct{}
+	logs     orgLogs
+	kv       records
+	receipts *receipts
+	space    space
+	queue    queue
+
+	requests, encoders, readers sync.Pool
+
+	// wedged is set when Pebble panicked, perhaps with its locks held.
+	wedged atomic.Bool
+
+	committing, rewriting sync.WaitGroup
+	closed                atomic.Bool
+}
 
 var (
 	_ ledger.Store  = (*Store)(nil)
@@ -89,72 +115,223 @@ var (
 	_ catalog.KV    = (*Store)(nil)
 )
 
-// Open opens the store in cfg.Dir, or makes a new one. One process at a time:
-// another gets an error that says so.
-func Open(cfg Config) (*Store, error) { panic("unfinished") }
+// Open opens the store in cfg.Dir, or makes a new one. Only one Store may have a
+// directory open: a second gets ErrInUse.
+//
+// When the disk is so full that the store cannot be opened for writing, it is
+// opened for reading, and every commit gets ledger.ErrDiskFull.
+func Open(cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Dir == "" {
+		return nil, errors.New("open store: no data directory")
+	}
+	s, err := open(cfg, false)
+	if isNoSpace(err) {
+		reader, readErr := open(cfg, true)
+		if readErr != nil {
+			return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
+		}
+		reader.fs.fail(fmt.Errorf("open: %w", err))
+		return reader, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
+	}
+	return s, nil
+}
 
-// Close waits for commits under way and closes the database.
-func (s *Store) Close() error { panic("unfinished") }
+func open(cfg Config, readOnly bool) (*Store, error) {
+	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, fs: newGuardFS(cfg.fs)}
+	setDefault(&cfg.retryEvery, s.fs.retry)
+	s.fs.retry = cfg.retryEvery
+	s.fs.onFail, s.fs.onFull = s.onFail, s.onFull
+	s.queue.wake = make(chan struct{}, 1)
+	s.requests.New = func() any { return &request{done: make(chan error, 1)} }
+	s.encoders.New = func() any { return &runEncoder{} }
+	s.readers.New = func() any { return &runReader{} }
+	s.space = space{fs: s.fs, dir: cfg.Dir, now: cfg.Now, reserve: uint64(max(cfg.ReserveBytes, 0))}
+	if err := s.openDB(readOnly); err != nil {
+		return nil, errors.Join(err, s.closeDB())
+	}
+	if err := s.start(readOnly); err != nil {
+		return nil, errors.Join(err, s.closeDB())
+	}
+	s.fs.armed.Store(true)
+	s.committing.Go((&committer{s: s}).run)
+	s.rewriting.Go(s.rewriteReceipts)
+	return s, nil
+}
+
+// openDB locks the directory and opens Pebble.
+func (s *Store) openDB(readOnly bool) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("pebble: %v", r)
+		}
+	}()
+	if err := makeDir(s.fs, s.cfg.Dir); err != nil {
+		return err
+	}
+	if s.lock, err = lockDir(s.fs, s.cfg.Dir); err != nil {
+		return err
+	}
+	s.cache = pebble.NewCache(s.cfg.CacheBytes)
+	opts := s.options()
+	opts.ReadOnly = readOnly
+	if s.db, err = pebble.Open(s.cfg.Dir, opts); err != nil {
+		return err
+	}
+	return s.fs.failed()
+}
+
+// start reads what must be in memory.
+func (s *Store) start(readOnly bool) error {
+	if err := s.checkFormat(readOnly); err != nil {
+		return err
+	}
+	s.logs.db, s.logs.logs = s.db, map[string]*orgLog{}
+	s.kv.db = s.db
+	s.receipts = newReceipts(s.db, s.cfg.IdempotencyWindow, s.cfg.windowReceipts)
+	err := s.receipts.load(func(err error) {
+		s.log.LogAttrs(context.Background(), slog.LevelError,
+			"damaged idempotency receipts are left out: what was recorded under their keys may be recorded again",
+			slog.Any("error", err))
+	})
+	return errors.Join(err, s.fs.failed())
+}
+
+// Close waits for commits under way and closes the database. Reads must have
+// ended.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.fs.release()
+	s.queue.close(errClosed)
+	s.committing.Wait()
+	close(s.receipts.work)
+	s.rewriting.Wait()
+	if err := s.closeDB(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// closeDB gives back what openDB took, also half of it. A Pebble that panicked
+// may never let go, so it is left alone.
+func (s *Store) closeDB() error {
+	s.fs.release()
+	var errs []error
+	if s.db != nil && !s.wedged.Load() {
+		errs = append(errs, s.db.Close())
+	}
+	if s.cache != nil {
+		s.cache.Unref()
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	if err := s.fs.failed(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// onFail is called once, by whatever noticed, perhaps with Pebble's locks held.
+func (s *Store) onFail(err error) {
+	s.log.LogAttrs(context.Background(), slog.LevelError,
+		"the store stopped writing; it goes on reading and must be restarted", slog.Any("error", err))
+	s.queue.refuse(s.failedError(err))
+}
+
+// onFull is called when a write begins to wait for space.
+func (s *Store) onFull() {
+	s.log.LogAttrs(context.Background(), slog.LevelError,
+		"the disk is full; commits are refused until there is space", slog.String("dir", s.cfg.Dir))
+	s.queue.refuse(fmt.Errorf("%w: a write is waiting for space", ledger.ErrDiskFull))
+}
+
+// Failed returns why the store takes no more commits until it is opened again,
+// nil while it does.
+func (s *Store) Failed() error { return s.fs.failed() }
+
+// Stats is how a store stands.
+type Stats struct {
+	// Failed is why the store takes no more commits, nil while it does.
+	Failed error
+	// DiskBytes is what the database uses on disk, files about to be deleted
+	// included.
+	DiskBytes uint64
+	// FreeBytes is the free space of its file system, zero when unknown, and
+	// ReserveBytes what is kept of it.
+	FreeBytes, ReserveBytes uint64
+	// CacheBytes and MemTableBytes are what block cache and memtables take.
+	CacheBytes    int64
+	MemTableBytes uint64
+	// Waiting is the number of commits that wait for a group.
+	Waiting int
+	// Logs is the number of organizations whose heads are in memory.
+	Logs int
+	// Receipts is the number of receipts kept, and ReceiptWindows that of the
+	// windows they are in.
+	Receipts, ReceiptWindows int
+	// CompactionDebtBytes is how much table data waits to be compacted.
+	CompactionDebtBytes uint64
+	// BackgroundFailures is the number of failures to write tables in a row.
+	BackgroundFailures int
+}
 
 // Stats returns how the store stands.
-func (s *Store) Stats() Stats { panic("unfinished") }
-
-// Head implements [ledger.Store].
-func (s *Store) Head(ctx context.Context, org string) (ledger.Head, error) { panic("unfinished") }
-
-// Commit implements [ledger.Store].
-func (s *Store) Commit(ctx context.Context, c *ledger.Commit) error { panic("unfinished") }
-
-// Receipt implements [ledger.Store].
-func (s *Store) Receipt(ctx context.Context, org string, key ledger.Key) (ledger.Receipt, error) {
-	panic("unfinished")
+func (s *Store) Stats() Stats {
+	_ = s.space.check(1) // for a fresh look
+	m := s.db.Metrics()
+	st := Stats{
+		Failed:              s.fs.failed(),
+		DiskBytes:           m.DiskSpaceUsage(),
+		CacheBytes:          m.BlockCache.Size,
+		MemTableBytes:       m.MemTable.Size,
+		Waiting:             s.queue.len(),
+		CompactionDebtBytes: m.Compact.EstimatedDebt,
+		BackgroundFailures:  int(s.fs.setbacks.Load()),
+	}
+	st.FreeBytes, st.ReserveBytes = s.space.state()
+	st.Receipts, st.ReceiptWindows = s.receipts.size()
+	s.logs.mu.RLock()
+	defer s.logs.mu.RUnlock()
+	st.Logs = len(s.logs.logs)
+	return st
 }
 
-// Read implements [ledger.Store].
-func (s *Store) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
-	panic("unfinished")
+// makeDir makes the data directory, for its owner only, and has the directories
+// above know it after a crash.
+func makeDir(fs vfs.FS, dir string) error {
+	var made []string
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
+			break
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("make data directory: %w", err)
+		}
+		made = append(made, d)
+	}
+	if len(made) == 0 {
+		return nil
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	for _, d := range made {
+		if err := syncDir(fs, fs.PathDir(d)); err != nil {
+			return fmt.Errorf("make data directory: %w", err)
+		}
+	}
+	return nil
 }
 
-// Tile implements [ledger.Store].
-func (s *Store) Tile(ctx context.Context, org string, level int, index uint64, width int) ([]tlog.Hash, error) {
-	panic("unfinished")
-}
-
-// Keys implements [ledger.Store].
-func (s *Store) Keys(ctx context.Context, org string, block uint64) (event.Keys, error) {
-	panic("unfinished")
-}
-
-// Drop implements [ledger.Store].
-func (s *Store) Drop(ctx context.Context, org string) error { panic("unfinished") }
-
-// Search implements [search.Engine].
-func (s *Store) Search(ctx context.Context, org string, r search.Request) (search.Page, error) {
-	panic("unfinished")
-}
-
-// Scan implements [search.Engine].
-func (s *Store) Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
-	panic("unfinished")
-}
-
-// Histogram implements [search.Engine].
-func (s *Store) Histogram(ctx context.Context, org string, q audit.Query, iv search.Interval) (search.Histogram, error) {
-	panic("unfinished")
-}
-
-// Facets implements [search.Engine].
-func (s *Store) Facets(ctx context.Context, org string, q audit.Query, field audit.Field, limit int) (search.Facets, error) {
-	panic("unfinished")
-}
-
-// Get implements [catalog.KV].
-func (s *Store) Get(ctx context.Context, key string) (catalog.Record, error) { panic("unfinished") }
-
-// Apply implements [catalog.KV].
-func (s *Store) Apply(ctx context.Context, changes ...catalog.Change) error { panic("unfinished") }
-
-// List implements [catalog.KV].
-func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]catalog.Record, error) {
-	panic("unfinished")
+func syncDir(fs vfs.FS, dir string) error {
+	f, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -1,0 +1,375 @@
+package pebblestore
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// errFrozen is what every write gets after the store failed.
+var errFrozen = errors.New("the store failed; nothing more is written")
+
+// fileKind is what a file is to Pebble.
+type fileKind int
+
+const (
+	// fileTable is what background work writes, and may fail to write: Pebble
+	// tries again.
+	fileTable fileKind = iota
+	// fileLog is a write-ahead log. Pebble panics when one cannot be written,
+	// partly with a mutex in a state that ends the process whatever recovers.
+	fileLog
+	// fileManifest is the list of tables, or a marker that names it. Pebble ends
+	// the process when one cannot be written.
+	fileManifest
+	// fileDir is a directory, opened to be synced. Pebble panics when it cannot.
+	fileDir
+)
+
+func kindOf(name string) fileKind {
+	base := filepath.Base(name)
+	switch {
+	case strings.HasSuffix(base, ".log"):
+		return fileLog
+	case strings.HasPrefix(base, "MANIFEST-"), strings.HasPrefix(base, "marker."):
+		return fileManifest
+	default:
+		return fileTable
+	}
+}
+
+// guardFS is the file system under Pebble. It turns failures that would end the
+// process into a failed store:
+//
+//   - When a write-ahead log cannot be written or synced, or a directory not
+//     synced, or Pebble gives up on its manifest, the store fails, once and for
+//     good. From then on the disk is left as it is: writes of logs pretend to
+//     succeed, so that Pebble stays whole for readers, everything else gets
+//     errFrozen. Whoever commits looks at [guardFS.failed] after Pebble said that
+//     a batch is synced, and before anybody is told so.
+//   - When there is no space for a log or manifest, the write waits until there
+//     is. Meanwhile full is true, and the store takes no commits.
+//   - When background work fails, which Pebble repeats at once, the repetitions
+//     are spread out.
+type guardFS struct {
+	vfs.FS
+
+	// onFail and onFull are called once on failure, and each time that a write
+	// begins to wait for space. They must not call Pebble.
+	onFail func(error)
+	onFull func()
+	// retry is how often a waiting write is tried again.
+	retry time.Duration
+
+	failure atomic.Pointer[error]
+	// waiting is the number of writes that wait for space.
+	waiting atomic.Int32
+	// armed is set when the store is open: only then is it worth waiting.
+	armed atomic.Bool
+	// setbacks is the number of background jobs that failed in a row, noSpace
+	// whether the last of them did for lack of it.
+	setbacks atomic.Int32
+	noSpace  atomic.Bool
+
+	closing   chan struct{}
+	closeOnce sync.Once
+}
+
+// setbackLimit is the number of background failures in a row after which the
+// store takes no commits until one succeeds: they would only fill memory.
+const setbackLimit = 3
+
+func newGuardFS(fs vfs.FS) *guardFS {
+	return &guardFS{
+		FS: fs, retry: 200 * time.Millisecond, closing: make(chan struct{}),
+		onFail: func(error) {}, onFull: func() {},
+	}
+}
+
+// fail makes the store failed. Only the first call counts.
+func (g *guardFS) fail(err error) {
+	if g.failure.CompareAndSwap(nil, &err) {
+		g.onFail(err)
+	}
+}
+
+// failed returns why the store failed, nil while it has not.
+func (g *guardFS) failed() error {
+	if err := g.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (g *guardFS) frozen() bool { return g.failure.Load() != nil }
+
+// full says whether a write is waiting for space, or background work failed for
+// lack of it.
+func (g *guardFS) full() bool { return g.waiting.Load() > 0 || g.noSpace.Load() }
+
+// release ends all waiting, for good.
+func (g *guardFS) release() { g.closeOnce.Do(func() { close(g.closing) }) }
+
+// setback records the outcome of a background job.
+func (g *guardFS) setback(err error) {
+	if err == nil {
+		g.setbacks.Store(0)
+		g.noSpace.Store(false)
+		return
+	}
+	g.setbacks.Add(1)
+	g.noSpace.Store(vfs.IsNoSpaceError(err))
+}
+
+// pause waits for d, less when the store is being closed.
+func (g *guardFS) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-g.closing:
+		return false
+	}
+}
+
+// persist calls write until it does not fail for lack of space. It is not for
+// syncs: one that failed may have lost what the next would claim to have synced.
+func (g *guardFS) persist(write func() error) error {
+	err := write()
+	if !vfs.IsNoSpaceError(err) || !g.armed.Load() {
+		return err
+	}
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
+	g.onFull()
+	for vfs.IsNoSpaceError(err) && !g.frozen() && g.pause(g.retry) {
+		err = write()
+	}
+	return err
+}
+
+// forgive does something to a write-ahead log or a directory. It returns no
+// error, since Pebble could not live with it: the store fails instead.
+func (g *guardFS) forgive(what, name string, op func() error) {
+	if g.frozen() {
+		return
+	}
+	if err := op(); err != nil {
+		g.fail(fmt.Errorf("%s %s: %w", what, filepath.Base(name), err))
+	}
+}
+
+// write does something that takes space to a file.
+func (g *guardFS) write(kind fileKind, op func() error) error {
+	switch {
+	case g.frozen():
+		return errFrozen
+	case kind == fileTable:
+		return op()
+	default:
+		return g.persist(op)
+	}
+}
+
+// create makes a file by one of the ways of vfs.FS.
+func (g *guardFS) create(name string, make func() (vfs.File, error)) (vfs.File, error) {
+	kind := kindOf(name)
+	if kind == fileTable && g.armed.Load() {
+		g.backOff()
+	}
+	var f vfs.File
+	op := func() (err error) {
+		f, err = make()
+		return err
+	}
+	if kind == fileLog {
+		g.forgive("create", name, func() error { return g.persist(op) })
+		if g.frozen() {
+			f = nil // a file that was made all the same is found at the next start
+		}
+		return &guardedFile{File: f, fs: g, name: name, kind: kind}, nil
+	}
+	if err := g.write(kind, op); err != nil {
+		return nil, err
+	}
+	return &guardedFile{File: f, fs: g, name: name, kind: kind}, nil
+}
+
+// backOff waits after failed background work, up to a second.
+func (g *guardFS) backOff() {
+	n := g.setbacks.Load()
+	if g.frozen() {
+		n = 7
+	}
+	if n > 0 {
+		g.pause(min(10*time.Millisecond<<min(n, 7), time.Second))
+	}
+}
+
+// Create implements [vfs.FS].
+func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.create(name, func() (vfs.File, error) { return g.FS.Create(name, category) })
+}
+
+// ReuseForWrite implements [vfs.FS].
+func (g *guardFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.create(newname, func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, category) })
+}
+
+// OpenReadWrite implements [vfs.FS].
+func (g *guardFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.create(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) })
+}
+
+// OpenDir implements [vfs.FS].
+func (g *guardFS) OpenDir(name string) (vfs.File, error) {
+	f, err := g.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedFile{File: f, fs: g, name: name, kind: fileDir}, nil
+}
+
+// Link implements [vfs.FS].
+func (g *guardFS) Link(oldname, newname string) error {
+	return g.write(kindOf(newname), func() error { return g.FS.Link(oldname, newname) })
+}
+
+// Rename implements [vfs.FS].
+func (g *guardFS) Rename(oldname, newname string) error {
+	return g.write(kindOf(newname), func() error { return g.FS.Rename(oldname, newname) })
+}
+
+// Remove implements [vfs.FS].
+func (g *guardFS) Remove(name string) error {
+	return g.write(fileTable, func() error { return g.FS.Remove(name) })
+}
+
+// RemoveAll implements [vfs.FS].
+func (g *guardFS) RemoveAll(name string) error {
+	return g.write(fileTable, func() error { return g.FS.RemoveAll(name) })
+}
+
+// Unwrap implements [vfs.FS].
+func (g *guardFS) Unwrap() vfs.FS { return g.FS }
+
+// guardedFile is a file of a guardFS. File is nil for a log that could not be
+// made.
+type guardedFile struct {
+	vfs.File
+	fs   *guardFS
+	name string
+	kind fileKind
+}
+
+// forgiving says that Pebble cannot live with errors of the file.
+func (f *guardedFile) forgiving() bool { return f.kind == fileLog || f.kind == fileDir }
+
+// Write implements [vfs.File]. After a lack of space it goes on with what was
+// not written.
+func (f *guardedFile) Write(p []byte) (int, error) {
+	done := 0
+	op := func() error {
+		n, err := f.File.Write(p[done:])
+		done += n
+		return err
+	}
+	if f.forgiving() {
+		f.fs.forgive("write", f.name, func() error { return f.fs.persist(op) })
+		return len(p), nil
+	}
+	err := f.fs.write(f.kind, op)
+	return done, err
+}
+
+// WriteAt implements [vfs.File].
+func (f *guardedFile) WriteAt(p []byte, off int64) (n int, err error) {
+	err = f.fs.write(f.kind, func() (err error) {
+		n, err = f.File.WriteAt(p, off)
+		return err
+	})
+	return n, err
+}
+
+func (f *guardedFile) sync(op func() error) error {
+	if f.forgiving() {
+		f.fs.forgive("sync", f.name, op)
+		return nil
+	}
+	if f.fs.frozen() {
+		return errFrozen
+	}
+	return op()
+}
+
+// Preallocate implements [vfs.File]. It only saves time, so it may fail.
+func (f *guardedFile) Preallocate(offset, length int64) error {
+	if f.fs.frozen() {
+		return errFrozen
+	}
+	return f.File.Preallocate(offset, length)
+}
+
+// Sync implements [vfs.File].
+func (f *guardedFile) Sync() error { return f.sync(func() error { return f.File.Sync() }) }
+
+// SyncData implements [vfs.File].
+func (f *guardedFile) SyncData() error { return f.sync(func() error { return f.File.SyncData() }) }
+
+// SyncTo implements [vfs.File].
+func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
+	err = f.sync(func() (err error) {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
+
+// Close implements [vfs.File].
+func (f *guardedFile) Close() error {
+	if f.File == nil {
+		return nil
+	}
+	err := f.File.Close()
+	if err != nil && f.forgiving() {
+		f.fs.fail(fmt.Errorf("close %s: %w", filepath.Base(f.name), err))
+		return nil
+	}
+	return err
+}
+
+// Stat implements [vfs.File]. Pebble asks for the size of a log that it reuses,
+// and cannot live with an error.
+func (f *guardedFile) Stat() (vfs.FileInfo, error) {
+	if f.File == nil {
+		return emptyInfo{}, nil
+	}
+	info, err := f.File.Stat()
+	if err != nil && f.forgiving() {
+		f.fs.fail(fmt.Errorf("stat %s: %w", filepath.Base(f.name), err))
+		return emptyInfo{}, nil
+	}
+	return info, err
+}
+
+// Fd implements [vfs.File].
+func (f *guardedFile) Fd() uintptr {
+	if f.File == nil {
+		return vfs.InvalidFd
+	}
+	return f.File.Fd()
+}
+
+// emptyInfo is what there is to say of a log that could not be made: its size is
+// zero, and Pebble asks for nothing else.
+type emptyInfo struct{ vfs.FileInfo }
+
+// Size returns zero.
+func (emptyInfo) Size() int64 { return 0 }

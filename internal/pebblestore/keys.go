@@ -1,0 +1,140 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
+)
+
+// The first byte of a key. They are part of the stored format.
+const (
+	kindFormat   = '!'
+	kindRun      = 'c'
+	kindFilter   = 'f'
+	kindHead     = 'h'
+	kindKeys     = 'k'
+	kindRecord   = 'm'
+	kindNode     = 'n'
+	kindReceipts = 'r'
+	kindChunk    = 's'
+)
+
+// logKinds are the kinds of keys that begin with an organization and are removed
+// with it; the head stays, for its incarnation.
+const logKinds = "ckn"
+
+// maxOrgBytes is the longest organization that fits a key.
+const maxOrgBytes = 255
+
+// valueVersion is the first byte of every value written here.
+const valueVersion = 1
+
+// castagnoli is the polynomial that processors compute.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const sumBytes = 4
+
+// appendOrgKey appends what all keys of one kind and organization begin with.
+func appendOrgKey(dst []byte, kind byte, org string) []byte {
+	dst = append(dst, kind, byte(len(org)))
+	return append(dst, org...)
+}
+
+func appendSeqKey(dst []byte, kind byte, org string, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendOrgKey(dst, kind, org), n)
+}
+
+func runKey(dst []byte, org string, firstSeq uint64) []byte {
+	return appendSeqKey(dst, kindRun, org, firstSeq)
+}
+
+func keysKey(dst []byte, org string, block uint64) []byte {
+	return appendSeqKey(dst, kindKeys, org, block)
+}
+
+func nodeKey(dst []byte, org string, level int, index uint64) []byte {
+	dst = append(appendOrgKey(dst, kindNode, org), byte(level))
+	return binary.BigEndian.AppendUint64(dst, index)
+}
+
+func windowKey(dst []byte, kind byte, window uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kind), window)
+}
+
+func receiptsKey(dst []byte, window, group uint64) []byte {
+	return binary.BigEndian.AppendUint64(windowKey(dst, kindReceipts, window), group)
+}
+
+func chunkKey(dst []byte, window uint64, first *ledger.Key) []byte {
+	return append(windowKey(dst, kindChunk, window), first[:]...)
+}
+
+func recordKey(dst []byte, key string) []byte {
+	return append(append(dst, kindRecord), key...)
+}
+
+// keyNumber is the number that a key ends with.
+func keyNumber(key []byte) (uint64, bool) {
+	if len(key) < 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(key[len(key)-8:]), true
+}
+
+// prefixEnd returns the first key after all that begin with prefix, whose last
+// byte is below 0xff, or with a number at its end below its largest.
+func prefixEnd(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		end[i]++
+		if end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// seal appends the checksum that a value ends with. value begins at start.
+func seal(key, value []byte, start int) []byte {
+	return binary.LittleEndian.AppendUint32(value, sumOf(key, value[start:]))
+}
+
+func sumOf(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+// unseal checks version and checksum of a value and returns what is between.
+func unseal(key, value []byte) ([]byte, error) {
+	n := len(value) - sumBytes
+	if n < 1 {
+		return nil, errShort
+	}
+	if value[0] != valueVersion {
+		return nil, errVersion(value[0])
+	}
+	if sumOf(key, value[:n]) != binary.LittleEndian.Uint32(value[n:]) {
+		return nil, errChecksum
+	}
+	return value[1:n], nil
+}
+
+// encodeKeys and decodeKeys are the value of a block's keys.
+func encodeKeys(key []byte, k event.Keys) []byte {
+	value := append([]byte{valueVersion}, k.Salt[:]...)
+	return seal(key, append(value, k.Check[:]...), 0)
+}
+
+func decodeKeys(key, value []byte) (event.Keys, error) {
+	var k event.Keys
+	body, err := unseal(key, value)
+	if err != nil {
+		return k, err
+	}
+	if len(body) != len(k.Salt)+len(k.Check) {
+		return k, errLength
+	}
+	copy(k.Check[:], body[copy(k.Salt[:], body):])
+	return k, nil
+}

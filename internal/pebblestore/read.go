@@ -1,0 +1,369 @@
+package pebblestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
+)
+
+// refreshBytes is how many bytes of runs one iterator reads: while it is open,
+// Pebble keeps memtables and tables that it could have dropped.
+const refreshBytes = 16 << 20
+
+// Head implements [ledger.Store].
+func (s *Store) Head(ctx context.Context, org string) (ledger.Head, error) {
+	if err := ctx.Err(); err != nil {
+		return ledger.Head{}, fmt.Errorf("head: %w", err)
+	}
+	log, err := s.logs.load(org, false)
+	if err != nil {
+		return ledger.Head{}, fmt.Errorf("head: %w", err)
+	}
+	return log.head.Load().ledgerHead(), nil
+}
+
+// Read implements [ledger.Store]. What is missing or damaged ends it with a
+// *CorruptError.
+func (s *Store) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
+	return s.entries(ctx, org, from, to, false)
+}
+
+// entries yields the entries of a range, the last one first when desc.
+func (s *Store) entries(ctx context.Context, org string, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
+	return func(yield func(*event.Entry, error) bool) {
+		log, err := s.logs.load(org, false)
+		if err != nil {
+			yield(nil, fmt.Errorf("read entries: %w", err))
+			return
+		}
+		d := entryReader{s: s, log: log, yield: yield}
+		w := runWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size), desc: desc, visit: d.run}
+		if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
+			yield(nil, fmt.Errorf("read entries: %w", err))
+		}
+	}
+}
+
+// errStop ends a walk that whoever walks has seen enough of.
+var errStop = errors.New("stop")
+
+// entryReader yields the entries of runs.
+type entryReader struct {
+	s     *Store
+	log   *orgLog
+	yield func(*event.Entry, error) bool
+	keys  blockKeys
+	entry event.Entry
+}
+
+// run yields the entries of a run with from ≤ seq < to.
+func (d *entryReader) run(r *runReader, from, to uint64, desc bool) error {
+	if err := r.unpack(); err != nil {
+		return corrupt(d.log.org, r.first, r.end(), "run", err)
+	}
+	for i := range to - from {
+		seq := from + i
+		if desc {
+			seq = to - 1 - i
+		}
+		if err := d.decode(r, seq); err != nil {
+			return err
+		}
+		if !d.yield(&d.entry, nil) {
+			return errStop
+		}
+	}
+	return nil
+}
+
+func (d *entryReader) decode(r *runReader, seq uint64) error {
+	if err := event.DecodeRow(r.row(int(seq-r.first)), &d.entry.Event); err != nil { //nolint:gosec // within the run
+		return corrupt(d.log.org, seq, seq+1, "row", err)
+	}
+	d.entry.Seq, d.entry.ReceivedAt = seq, r.receivedAt
+	return d.identify()
+}
+
+// identify sets what is derived from the keys of the entry's block.
+func (d *entryReader) identify() error {
+	c, err := d.keys.cipher(d.s, d.log, d.entry.Seq/ledger.BlockSize)
+	if err != nil {
+		return err
+	}
+	d.entry.ID = c.ID(d.entry.ReceivedAt, d.entry.Seq)
+	d.entry.Salt = c.Salt(d.entry.Seq)
+	return nil
+}
+
+// blockKeys keeps the keys of one block.
+type blockKeys struct {
+	block uint64
+	c     *event.Cipher
+}
+
+func (k *blockKeys) cipher(s *Store, log *orgLog, block uint64) (*event.Cipher, error) {
+	if k.c != nil && k.block == block {
+		return k.c, nil
+	}
+	keys, err := s.readKeys(log, block)
+	if err != nil {
+		return nil, err
+	}
+	k.block, k.c = block, keys.Cipher()
+	return k.c, nil
+}
+
+// runWalk goes over the runs that hold the entries from ≤ seq < to of a log, in
+// order of seq or, when desc, from the last to the first.
+type runWalk struct {
+	s        *Store
+	log      *orgLog
+	from, to uint64
+	desc     bool
+	// visit gets each run whose header was read, and which entries of it are
+	// within the range. The run is valid until visit returns.
+	visit func(r *runReader, from, to uint64, desc bool) error
+
+	it   *pebble.Iterator
+	read int
+}
+
+// walk visits all runs. It returns a *CorruptError when one is missing or
+// damaged.
+func (w *runWalk) walk(ctx context.Context) error {
+	r := w.s.readers.Get().(*runReader) //nolint:errcheck // the pool holds nothing else
+	defer w.s.readers.Put(r)
+	for w.from < w.to {
+		if err := w.some(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// some visits runs with one iterator.
+func (w *runWalk) some(ctx context.Context, r *runReader) (err error) {
+	prefix := appendOrgKey(nil, kindRun, w.log.org)
+	w.it, err = w.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	if err != nil {
+		return fmt.Errorf("organization %q: %w", w.log.org, err)
+	}
+	defer func() {
+		if closeErr := w.it.Close(); err == nil && closeErr != nil {
+			err = w.readError(closeErr)
+		}
+	}()
+	w.read = 0
+	for ok := w.seek(); w.from < w.to && w.read < refreshBytes; ok = w.step() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !ok {
+			return w.missing(w.from, w.to)
+		}
+		if err := w.one(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seek goes to the run that has the next entry.
+func (w *runWalk) seek() bool {
+	want := w.from
+	if w.desc {
+		want = w.to - 1
+	}
+	return w.it.SeekLT(append(runKey(nil, w.log.org, want), 0))
+}
+
+func (w *runWalk) step() bool {
+	if w.desc {
+		return w.it.Prev()
+	}
+	return w.it.Next()
+}
+
+// one visits the run that the iterator is at.
+func (w *runWalk) one(r *runReader) error {
+	value, err := w.it.ValueAndErr()
+	if err != nil {
+		return w.readError(err)
+	}
+	w.read += len(value)
+	if err := r.open(w.it.Key(), value); err != nil {
+		return w.damaged(err)
+	}
+	first, end := max(r.first, w.from), min(r.end(), w.to)
+	switch {
+	case first >= end: // it lies before the range, and is the last that does
+		return w.missing(w.from, w.following())
+	case !w.desc && first != w.from:
+		return w.missing(w.from, first)
+	case w.desc && end != w.to:
+		return w.missing(end, w.to)
+	}
+	if err := w.visit(r, first, end, w.desc); err != nil {
+		return err
+	}
+	if w.desc {
+		w.to = first
+	} else {
+		w.from = end
+	}
+	return nil
+}
+
+// missing is the error for entries that should be there.
+func (w *runWalk) missing(from, to uint64) error {
+	if err := w.it.Error(); err != nil {
+		return w.readError(err)
+	}
+	if w.log.dropping.Load() {
+		return fmt.Errorf("organization %q: %w", w.log.org, errDropped)
+	}
+	return corrupt(w.log.org, from, to, "missing", nil)
+}
+
+// damaged names the entries of the run that the iterator is at.
+func (w *runWalk) damaged(cause error) error {
+	from, _ := keyNumber(w.it.Key())
+	return corrupt(w.log.org, from, w.following(), "run", cause)
+}
+
+// following returns where the run after the one that the iterator is at begins,
+// or the end of the range.
+func (w *runWalk) following() uint64 {
+	if w.desc || !w.it.Next() {
+		return w.to
+	}
+	n, _ := keyNumber(w.it.Key())
+	return min(w.to, n)
+}
+
+// readError is for what Pebble could not read.
+func (w *runWalk) readError(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return corrupt(w.log.org, w.from, w.to, "table", err)
+	}
+	return fmt.Errorf("organization %q, entries %d to %d: %w", w.log.org, w.from, w.to-1, err)
+}
+
+// Tile implements [ledger.Store].
+func (s *Store) Tile(ctx context.Context, org string, level int, index uint64, width int) ([]tlog.Hash, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("tile: %w", err)
+	}
+	if level < 1 || level > maxLevel || width < 1 || width > ledger.TileWidth {
+		return nil, fmt.Errorf("tile: no tile of level %d is %d wide", level, width)
+	}
+	log, err := s.logs.load(org, false)
+	if err != nil {
+		return nil, fmt.Errorf("tile: %w", err)
+	}
+	shift := 8 * level
+	nodes := log.head.Load().Size >> shift
+	if index > nodes/ledger.TileWidth || index*ledger.TileWidth+uint64(width) > nodes {
+		return nil, ledger.ErrNotFound
+	}
+	hashes, err := s.readNodes(log, level, index*ledger.TileWidth, width)
+	if err != nil {
+		return nil, fmt.Errorf("tile %d of level %d: %w", index, level, err)
+	}
+	return hashes, nil
+}
+
+func (s *Store) readNodes(log *orgLog, level int, first uint64, width int) (hashes []tlog.Hash, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: nodeKey(nil, log.org, level, first),
+		UpperBound: nodeKey(nil, log.org, level, first+uint64(width)), //nolint:gosec // checked
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		next := first + uint64(len(hashes))
+		if n, _ := keyNumber(it.Key()); n != next {
+			break
+		}
+		hash, err := nodeAt(it)
+		if err != nil {
+			return nil, corrupt(log.org, next<<(8*level), (next+1)<<(8*level), "hash", err)
+		}
+		hashes = append(hashes, hash)
+	}
+	if err := it.Error(); err != nil {
+		return nil, err
+	}
+	if len(hashes) < width {
+		if log.dropping.Load() {
+			return nil, errDropped
+		}
+		next := first + uint64(len(hashes))
+		return nil, corrupt(log.org, next<<(8*level), (next+1)<<(8*level), "missing hash", nil)
+	}
+	return hashes, nil
+}
+
+func nodeAt(it *pebble.Iterator) (tlog.Hash, error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	b, err := unseal(it.Key(), value)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	if len(b) != tlog.HashSize {
+		return tlog.Hash{}, errLength
+	}
+	return tlog.Hash(b), nil
+}
+
+// Keys implements [ledger.Store].
+func (s *Store) Keys(ctx context.Context, org string, block uint64) (event.Keys, error) {
+	if err := ctx.Err(); err != nil {
+		return event.Keys{}, fmt.Errorf("keys: %w", err)
+	}
+	log, err := s.logs.load(org, false)
+	if err != nil {
+		return event.Keys{}, fmt.Errorf("keys: %w", err)
+	}
+	size := log.head.Load().Size
+	if size == 0 || block > (size-1)/ledger.BlockSize {
+		return event.Keys{}, ledger.ErrNotFound
+	}
+	keys, err := s.readKeys(log, block)
+	if err != nil {
+		return event.Keys{}, fmt.Errorf("keys: %w", err)
+	}
+	return keys, nil
+}
+
+// readKeys returns the keys of a block that has entries.
+func (s *Store) readKeys(log *orgLog, block uint64) (event.Keys, error) {
+	key := keysKey(nil, log.org, block)
+	from, to := block*ledger.BlockSize, (block+1)*ledger.BlockSize
+	value, closer, err := s.db.Get(key)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound) && log.dropping.Load():
+		return event.Keys{}, errDropped
+	case errors.Is(err, pebble.ErrNotFound):
+		return event.Keys{}, corrupt(log.org, from, to, "missing keys", nil)
+	case err != nil:
+		return event.Keys{}, fmt.Errorf("organization %q, keys of block %d: %w", log.org, block, err)
+	}
+	keys, err := decodeKeys(key, value)
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return event.Keys{}, corrupt(log.org, from, to, "keys", err)
+	}
+	return keys, nil
+}
