@@ -29,11 +29,13 @@ type Engine interface {
 	Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error]
 
 	// Histogram counts the entries that match by interval of occurred_at,
-	// oldest first, empty intervals between the first and the last included.
+	// oldest first, empty intervals between the first and the last included:
+	// MaxBuckets at most.
 	Histogram(ctx context.Context, org string, q audit.Query, iv Interval) (Histogram, error)
 
 	// Facets counts the entries that match by the values of a field, most
-	// frequent first, then by value; limit values at most.
+	// frequent first, then by value; limit values at most. Counts are exact:
+	// more than MaxFacetValues different values are an error.
 	Facets(ctx context.Context, org string, q audit.Query, field audit.Field, limit int) (Facets, error)
 }
 
