@@ -1,8 +1,16 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"iter"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -28,74 +36,310 @@ type Fault struct {
 	Landed bool
 }
 
-// Memory is the reference store: slices and maps under one mutex.
+// Memory is the reference store: maps and slices under one mutex. It forgets
+// nothing but what is dropped.
 type Memory struct {
-	// OnCommit, when not nil, is asked before each commit whether it fails.
-	// It is set before the store is used.
+	// OnCommit, when not nil, is asked before each commit that would succeed
+	// whether it fails. It is set before the store is used.
 	OnCommit func(c *ledger.Commit) Fault
+
+	engine search.Scanner
+
+	mu      sync.Mutex
+	logs    map[string]*RawLog
+	records map[string]catalog.Record
 }
 
 var _ Store = (*Memory)(nil)
 
+// RawLog is what the memory store keeps of one log.
+type RawLog struct {
+	Head ledger.Head
+	// Rows and ReceivedAt (Unix milliseconds) are by seq. A nil row is missing.
+	Rows       [][]byte
+	ReceivedAt []int64
+	Nodes      map[NodeID]tlog.Hash
+	Keys       map[uint64]event.Keys
+	Receipts   map[ledger.Key]ledger.Receipt
+}
+
+// NodeID is the place of a hash in the tiles.
+type NodeID struct {
+	Level int
+	Index uint64
+}
+
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{} }
+func NewMemory() *Memory {
+	m := &Memory{logs: map[string]*RawLog{}, records: map[string]catalog.Record{}}
+	m.engine = search.Scanner{Head: m.size, Read: m.entries}
+	return m
+}
+
+// Damage lets a test change what the store keeps of a log, which must exist.
+func (m *Memory) Damage(org string, change func(*RawLog)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(m.logs[org])
+}
 
 // Head implements [ledger.Store].
-func (m *Memory) Head(ctx context.Context, org string) (ledger.Head, error) { panic("unfinished") }
+func (m *Memory) Head(ctx context.Context, org string) (ledger.Head, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := m.logs[org]
+	if log == nil {
+		return ledger.Head{}, ctx.Err()
+	}
+	return cloneHead(log.Head), ctx.Err()
+}
+
+func cloneHead(h ledger.Head) ledger.Head {
+	h.Frontier = slices.Clone(h.Frontier)
+	return h
+}
 
 // Commit implements [ledger.Store].
-func (m *Memory) Commit(ctx context.Context, c *ledger.Commit) error { panic("unfinished") }
+func (m *Memory) Commit(ctx context.Context, c *ledger.Commit) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if len(c.Rows) == 0 || c.Head.Size != c.Prev+uint64(len(c.Rows)) || len(c.Head.Frontier) != bits.OnesCount64(c.Head.Size) {
+		return fmt.Errorf("commit: %d rows from size %d to %d, frontier of %d", len(c.Rows), c.Prev, c.Head.Size, len(c.Head.Frontier))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := m.logs[c.Organization]
+	if log == nil {
+		log = newRawLog()
+	}
+	if log.Head.Size != c.Prev {
+		return ledger.ErrHeadMoved
+	}
+	var fault Fault
+	if m.OnCommit != nil {
+		fault = m.OnCommit(c)
+	}
+	if fault.Err == nil || fault.Landed {
+		log.append(c)
+		m.logs[c.Organization] = log
+	}
+	return fault.Err
+}
+
+func newRawLog() *RawLog {
+	return &RawLog{
+		Nodes: map[NodeID]tlog.Hash{}, Keys: map[uint64]event.Keys{}, Receipts: map[ledger.Key]ledger.Receipt{},
+	}
+}
+
+func (l *RawLog) append(c *ledger.Commit) {
+	for _, row := range c.Rows {
+		l.Rows = append(l.Rows, append([]byte{}, row...))
+		l.ReceivedAt = append(l.ReceivedAt, c.ReceivedAt)
+	}
+	for _, n := range c.Nodes {
+		l.Nodes[NodeID{n.Level, n.Index}] = n.Hash
+	}
+	for _, b := range c.Blocks {
+		l.Keys[b.Block] = b.Keys
+	}
+	for _, r := range c.Receipts {
+		l.Receipts[r.Key] = r.Receipt
+	}
+	l.Head = cloneHead(c.Head)
+}
 
 // Receipt implements [ledger.Store].
 func (m *Memory) Receipt(ctx context.Context, org string, key ledger.Key) (ledger.Receipt, error) {
-	panic("unfinished")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if log := m.logs[org]; log != nil {
+		if r, ok := log.Receipts[key]; ok {
+			return r, ctx.Err()
+		}
+	}
+	return ledger.Receipt{}, errors.Join(ctx.Err(), ledger.ErrNotFound)
 }
 
 // Read implements [ledger.Store].
 func (m *Memory) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
-	panic("unfinished")
+	return m.entries(ctx, org, from, to, false)
+}
+
+func (m *Memory) entries(ctx context.Context, org string, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
+	return func(yield func(*event.Entry, error) bool) {
+		log := m.snapshot(org)
+		var e event.Entry
+		to := min(to, uint64(len(log.Rows)))
+		for i := from; i < to; i++ {
+			seq := i
+			if desc {
+				seq = to - 1 - (i - from)
+			}
+			if err := errors.Join(ctx.Err(), log.entry(seq, &e)); err != nil {
+				yield(nil, fmt.Errorf("organization %q, entry %d: %w", org, seq, err))
+				return
+			}
+			if !yield(&e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// snapshot returns a log that does not change; its rows are shared.
+func (m *Memory) snapshot(org string) RawLog {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := m.logs[org]
+	if log == nil {
+		return RawLog{}
+	}
+	return RawLog{Rows: log.Rows, ReceivedAt: log.ReceivedAt, Keys: maps.Clone(log.Keys)}
+}
+
+func (l *RawLog) entry(seq uint64, e *event.Entry) error {
+	keys, ok := l.Keys[seq/ledger.BlockSize]
+	if !ok || l.Rows[seq] == nil {
+		return errors.New("row or keys are missing")
+	}
+	if err := event.DecodeRow(l.Rows[seq], &e.Event); err != nil {
+		return fmt.Errorf("decode row: %w", err)
+	}
+	c := keys.Cipher()
+	e.Seq, e.ReceivedAt = seq, l.ReceivedAt[seq]
+	e.ID, e.Salt = c.ID(e.ReceivedAt, seq), c.Salt(seq)
+	return nil
 }
 
 // Tile implements [ledger.Store].
 func (m *Memory) Tile(ctx context.Context, org string, level int, index uint64, width int) ([]tlog.Hash, error) {
-	panic("unfinished")
+	if level < 1 || width < 1 || width > ledger.TileWidth {
+		return nil, fmt.Errorf("tile of level %d and width %d", level, width)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := m.logs[org]
+	if log == nil {
+		return nil, errors.Join(ctx.Err(), ledger.ErrNotFound)
+	}
+	hashes := make([]tlog.Hash, width)
+	for i := range hashes {
+		h, ok := log.Nodes[NodeID{level, index*ledger.TileWidth + uint64(i)}]
+		if !ok {
+			return nil, errors.Join(ctx.Err(), ledger.ErrNotFound)
+		}
+		hashes[i] = h
+	}
+	return hashes, ctx.Err()
 }
 
 // Keys implements [ledger.Store].
 func (m *Memory) Keys(ctx context.Context, org string, block uint64) (event.Keys, error) {
-	panic("unfinished")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if log := m.logs[org]; log != nil {
+		if k, ok := log.Keys[block]; ok {
+			return k, ctx.Err()
+		}
+	}
+	return event.Keys{}, errors.Join(ctx.Err(), ledger.ErrNotFound)
 }
 
 // Drop implements [ledger.Store].
-func (m *Memory) Drop(ctx context.Context, org string) error { panic("unfinished") }
+func (m *Memory) Drop(ctx context.Context, org string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("drop: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.logs, org)
+	return nil
+}
 
 // Search implements [search.Engine].
 func (m *Memory) Search(ctx context.Context, org string, r search.Request) (search.Page, error) {
-	panic("unfinished")
+	return m.engine.Search(ctx, org, r)
 }
 
 // Scan implements [search.Engine].
 func (m *Memory) Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
-	panic("unfinished")
+	return m.engine.Scan(ctx, org, q, from, to, desc)
 }
 
 // Histogram implements [search.Engine].
 func (m *Memory) Histogram(ctx context.Context, org string, q audit.Query, iv search.Interval) (search.Histogram, error) {
-	panic("unfinished")
+	return m.engine.Histogram(ctx, org, q, iv)
 }
 
 // Facets implements [search.Engine].
 func (m *Memory) Facets(ctx context.Context, org string, q audit.Query, field audit.Field, limit int) (search.Facets, error) {
-	panic("unfinished")
+	return m.engine.Facets(ctx, org, q, field, limit)
+}
+
+func (m *Memory) size(ctx context.Context, org string) (uint64, int64, error) {
+	h, err := m.Head(ctx, org)
+	return h.Size, h.ReceivedAt, err
 }
 
 // Get implements [catalog.KV].
-func (m *Memory) Get(ctx context.Context, key string) (catalog.Record, error) { panic("unfinished") }
+func (m *Memory) Get(ctx context.Context, key string) (catalog.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.records[key]
+	if !ok {
+		return catalog.Record{}, errors.Join(ctx.Err(), catalog.ErrNotFound)
+	}
+	return cloneRecord(r), ctx.Err()
+}
+
+func cloneRecord(r catalog.Record) catalog.Record {
+	r.Value = append([]byte{}, r.Value...)
+	return r
+}
 
 // Apply implements [catalog.KV].
-func (m *Memory) Apply(ctx context.Context, changes ...catalog.Change) error { panic("unfinished") }
+func (m *Memory) Apply(ctx context.Context, changes ...catalog.Change) error {
+	for i := range changes {
+		if err := errors.Join(ctx.Err(), checkChange(&changes[i])); err != nil {
+			return fmt.Errorf("change records: %w", err)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	records := maps.Clone(m.records)
+	for _, c := range changes {
+		if records[c.Key].Rev != c.Rev {
+			return catalog.ErrConflict
+		}
+		if c.Delete {
+			delete(records, c.Key)
+			continue
+		}
+		records[c.Key] = cloneRecord(catalog.Record{Key: c.Key, Value: c.Value, Rev: c.Rev + 1})
+	}
+	m.records = records
+	return nil
+}
+
+func checkChange(c *catalog.Change) error {
+	if c.Key == "" || len(c.Key) > 512 || strings.Contains(c.Key, "\x00") || len(c.Value) > 1<<20 {
+		return fmt.Errorf("record with a key of %d bytes and a value of %d", len(c.Key), len(c.Value))
+	}
+	return nil
+}
 
 // List implements [catalog.KV].
 func (m *Memory) List(ctx context.Context, prefix, after string, limit int) ([]catalog.Record, error) {
-	panic("unfinished")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []catalog.Record
+	for key, r := range m.records {
+		if strings.HasPrefix(key, prefix) && key > after {
+			list = append(list, cloneRecord(r))
+		}
+	}
+	slices.SortFunc(list, func(a, b catalog.Record) int { return cmp.Compare(a.Key, b.Key) })
+	return list[:min(len(list), max(limit, 0))], ctx.Err()
 }
