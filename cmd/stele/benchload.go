@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stelehq/stele/internal/workload"
+)
+
+// batchFile holds the bodies of the bulk load, made before the clock starts so
+// that making them is not measured, in a file so that they need no memory.
+type batchFile struct {
+	file    *os.File
+	batches []batchRange
+}
+
+type batchRange struct {
+	offset       int64
+	size, events int
+	org          string
+}
+
+// writeBatches renders the workload as NDJSON bodies of one organization each.
+func writeBatches(dir string, seed uint64, events, batch int) (*batchFile, error) {
+	f, err := os.CreateTemp(dir, "stele-bench-*.ndjson")
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(f.Name()) // it lives as long as it is open
+	bf := &batchFile{file: f}
+	g := workload.New(seed, events)
+	var open [workload.Organizations]bytes.Buffer
+	var counts [workload.Organizations]int
+	var offset int64
+	flush := func(org int) error {
+		n, err := f.Write(open[org].Bytes())
+		bf.batches = append(bf.batches, batchRange{offset, n, counts[org], workload.Organization(org)})
+		offset += int64(n)
+		open[org].Reset()
+		counts[org] = 0
+		return err
+	}
+	var line []byte
+	for range events {
+		var org int
+		line, org = g.Next(line[:0])
+		open[org].Write(append(line, '\n'))
+		if counts[org]++; counts[org] == batch {
+			if err := flush(org); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for org := range open {
+		if counts[org] > 0 {
+			if err := flush(org); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return bf, nil
+}
+
+func (b *bench) bulk(ctx context.Context) error {
+	bodies, err := writeBatches(b.Dir, b.Seed, b.Events, b.Batch)
+	if err != nil {
+		return fmt.Errorf("make the events: %w", err)
+	}
+	defer bodies.file.Close() //nolint:errcheck // a removed temporary file
+	var next atomic.Int64
+	series, took, err := parallel(ctx, b.Clients, func(ctx context.Context, s *series) error {
+		var body []byte
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(bodies.batches) {
+				return nil
+			}
+			r := bodies.batches[i]
+			body = append(body[:0], make([]byte, r.size)...)
+			if _, err := io.ReadFull(io.NewSectionReader(bodies.file, r.offset, int64(r.size)), body); err != nil {
+				return err
+			}
+			if err := s.time(func() error { return b.target.record(ctx, r.org, "application/x-ndjson", body, "") }); err != nil {
+				return err
+			}
+		}
+	})
+	b.report.Bulk = newLoadReport(b.Events, took, series)
+	return err
+}
+
+func (b *bench) singles(ctx context.Context) error {
+	var err error
+	b.report.Single, err = b.oneByOne(ctx, b.Single, b.SingleClients, "single")
+	return err
+}
+
+func (b *bench) serial(ctx context.Context) error {
+	var err error
+	b.report.Serial, err = b.oneByOne(ctx, b.Serial, 1, "serial")
+	return err
+}
+
+// oneByOne sends events one a request, each with an idempotency key.
+func (b *bench) oneByOne(ctx context.Context, n, clients int, name string) (loadReport, error) {
+	bodies := make([][]byte, n)
+	orgs := make([]string, n)
+	g := workload.New(b.Seed+1, n)
+	for i := range bodies {
+		var org int
+		bodies[i], org = g.Next(nil)
+		orgs[i] = workload.Organization(org)
+	}
+	var next atomic.Int64
+	series, took, err := parallel(ctx, clients, func(ctx context.Context, s *series) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return nil
+			}
+			key := fmt.Sprintf("%s-%d-%d", name, b.Seed, i)
+			if err := s.time(func() error { return b.target.record(ctx, orgs[i], "application/json", bodies[i], key) }); err != nil {
+				return err
+			}
+		}
+	})
+	return newLoadReport(n, took, series), err
+}
+
+// series collects how long the requests of one client took.
+type series struct{ took []time.Duration }
+
+func (s *series) time(do func() error) error {
+	began := time.Now()
+	err := do()
+	s.took = append(s.took, time.Since(began))
+	return err
+}
+
+// parallel runs a client n times at once and gathers their series. The first
+// error stops them all.
+func parallel(ctx context.Context, n int, client func(context.Context, *series) error) ([]time.Duration, time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	all := make([]series, n)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			if err := client(ctx, &all[i]); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	var merged []time.Duration
+	for _, s := range all {
+		merged = append(merged, s.took...)
+	}
+	return merged, took, context.Cause(ctx)
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// benchTarget is the server under load.
+type benchTarget struct {
+	url, key string
+	http     *http.Client
+	peak     atomic.Int64 // largest resident set seen, in bytes
+	child    *exec.Cmd    // nil when the server is somebody else's
+	dir      string       // to remove afterwards, "" for none
+}
+
+// target is the server named on the command line, or a fresh one.
+func (c *benchCmd) target(ctx context.Context, p *process) (*benchTarget, error) {
+	t := &benchTarget{url: strings.TrimSuffix(c.Server, "/"), key: c.APIKey, http: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: max(c.Clients, c.SingleClients) + 4, DisableCompression: true},
+	}}
+	if t.url != "" {
+		if t.key == "" {
+			return nil, &exitCodeError{exitUsage, errors.New("no API key: set STELE_API_KEY or --api-key to an admin key")}
+		}
+		return t, nil
+	}
+	if err := t.start(ctx, c.Dir, p); err != nil {
+		t.stop()
+		return nil, err
+	}
+	return t, nil
+}
+
+// start runs this very binary as a server, so that its memory is its own.
+func (t *benchTarget) start(ctx context.Context, dir string, p *process) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if t.dir, err = os.MkdirTemp(dir, "stele-bench-*"); err != nil {
+		return err
+	}
+	t.key = "sk_" + rand.Text() + rand.Text()
+	addr, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	t.url = "http://" + addr
+	t.child = exec.Command(self, "serve", "--data", filepath.Join(t.dir, "data"), "--listen", addr, "--log-level", "error") //nolint:gosec,noctx // stopped by stop, gently, not by ctx
+	t.child.Env = append(os.Environ(), "STELE_ROOT_KEY="+t.key)
+	t.child.Stderr = p.stderr
+	if err := t.child.Start(); err != nil {
+		return fmt.Errorf("start a server: %w", err)
+	}
+	return t.waitReady(ctx)
+}
+
+// freeAddress finds a loopback port nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func (t *benchTarget) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := t.do(ctx, http.MethodGet, "/readyz", "", nil); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// stop ends a server that start began and removes its directory.
+func (t *benchTarget) stop() {
+	if t.child != nil && t.child.Process != nil {
+		_ = t.child.Process.Signal(syscall.SIGTERM)
+		_ = t.child.Wait()
+	}
+	if t.dir != "" {
+		_ = os.RemoveAll(t.dir)
+	}
+}
+
+// record sends a body of events and wants all of it recorded.
+func (t *benchTarget) record(ctx context.Context, org, contentType string, body []byte, idempotencyKey string) error {
+	req, err := t.request(ctx, http.MethodPost, "/v1/organizations/"+org+"/events", contentType, body)
+	if err != nil {
+		return err
+	}
+	if idempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", idempotencyKey)
+	}
+	_, err = t.send(req, io.Discard)
+	return err
+}
+
+// do sends a request and returns the whole answer.
+func (t *benchTarget) do(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
+	req, err := t.request(ctx, method, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	var answer bytes.Buffer
+	_, err = t.send(req, &answer)
+	return answer.Bytes(), err
+}
+
+func (t *benchTarget) request(ctx context.Context, method, path, contentType string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, t.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+t.key)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return req, nil
+}
+
+// send copies the answer's body to w and returns its size; any status but 2xx
+// is an error with the start of the body.
+func (t *benchTarget) send(req *http.Request, w io.Writer) (int64, error) {
+	res, err := t.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close() //nolint:errcheck // read to the end below
+	if res.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 2048))
+		return 0, fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, text)
+	}
+	return io.Copy(w, res.Body)
+}
+
+// metric reads one metric without labels.
+func (t *benchTarget) metric(ctx context.Context, name string) (float64, error) {
+	body, err := t.do(ctx, http.MethodGet, "/metrics", "", nil)
+	if err != nil {
+		return 0, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("the server has no metric %s", name)
+}
+
+// settledDisk waits until the space the server uses stops changing.
+func (t *benchTarget) settledDisk(ctx context.Context) (int64, error) {
+	const same, limit = 5, 120
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	var last float64
+	for seen, i := 0, 0; seen < same && i < limit; i++ {
+		v, err := t.metric(ctx, "stele_store_disk_bytes")
+		if err != nil {
+			return 0, err
+		}
+		if v == last {
+			seen++
+		} else {
+			last, seen = v, 0
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return int64(last), nil
+}
+
+// watchMemory samples the server's resident set until stopped.
+func (t *benchTarget) watchMemory(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			if v, err := t.metric(ctx, "process_resident_memory_bytes"); err == nil {
+				t.peak.Store(max(t.peak.Load(), int64(v)))
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// peakMemory is the largest resident set: what the system recorded of our own
+// server, else the largest sample.
+func (t *benchTarget) peakMemory() int64 {
+	if t.child == nil {
+		return t.peak.Load()
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.child.Process.Pid))
+	if err != nil {
+		return t.peak.Load()
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10
+		}
+	}
+	return t.peak.Load()
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// asStele makes the test binary behave as the stele command: tests that need a
+// process of its own, to kill it for instance, start the test binary again.
+const asStele = "TEST_RUNS_AS_STELE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asStele) != "" {
+		main()
+	}
+	testscript.Main(m, map[string]func(){"stele": main})
+}
+
+// TestScripts runs the conversations in testdata: real commands against a real
+// server, on loopback.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			addr, err := freeAddress(t.Context())
+			if err != nil {
+				return err
+			}
+			env.Setenv("ADDR", addr)
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready":  cmdReady,
+			"events": cmdEvents,
+			"flip":   cmdFlip,
+		},
+	})
+}
+
+// cmdReady waits until the server at $ADDR is ready, or with "!" is gone.
+func cmdReady(ts *testscript.TestScript, neg bool, _ []string) {
+	deadline := time.Now().Add(60 * time.Second)
+	for time.Now().Before(deadline) {
+		up := isReady("http://" + ts.Getenv("ADDR"))
+		if up != neg {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // polls another process; bounded by the deadline
+	}
+	ts.Fatalf("the server at %s: ready is still %t", ts.Getenv("ADDR"), neg)
+}
+
+func isReady(url string) bool {
+	res, err := http.Get(url + "/readyz") //nolint:noctx // loopback
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// cmdEvents writes a file of n events as JSON lines: events FILE N.
+func cmdEvents(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: events FILE N")
+	}
+	var n int
+	if _, err := fmt.Sscan(args[1], &n); err != nil {
+		ts.Fatalf("events: %v", err)
+	}
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"action":"door.opened","occurred_at":"2026-03-01T09:30:00Z","actor":{"type":"user","id":"u%d","name":"Person %d"},"targets":[{"type":"door","id":"d%d"}],"context":{"location":"192.0.2.7"}}`+"\n", i%7, i%7, i)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+}
+
+// cmdFlip flips one bit in the largest table of a stopped server's database:
+// flip DATADIR.
+func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
+	tables, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "db", "*.sst"))
+	ts.Check(err)
+	var largest string
+	var size int64
+	for _, name := range tables {
+		if info, err := os.Stat(name); err == nil && info.Size() > size {
+			largest, size = name, info.Size()
+		}
+	}
+	if largest == "" {
+		ts.Fatalf("no tables in %s", args[0])
+	}
+	data, err := os.ReadFile(largest)
+	ts.Check(err)
+	data[len(data)/3] ^= 0x10
+	ts.Check(os.WriteFile(largest, data, 0o600))
+}
+
+// steleCommand is the test binary as stele, in a process of its own.
+func steleCommand(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(cleanEnviron(), asStele+"=1")
+	return cmd
+}
+
+// cleanEnviron is the environment without settings of somebody's own server.
+func cleanEnviron() []string {
+	var clean []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "STELE_") {
+			clean = append(clean, e)
+		}
+	}
+	return clean
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/stelehq/stele/audit"
+)
+
+// verifyCmd checks what a server says without trusting it.
+type verifyCmd struct {
+	remote
+	Proof      string `arg:"" optional:"" help:"Proof of one entry, as GET …/events/ID/proof answered it; checked without any server. - is standard input." placeholder:"FILE"`
+	Org        string `help:"Verify this organization's whole log, read from the server." env:"STELE_ORG" placeholder:"ORG"`
+	Vkey       string `help:"Verifier key of the server, as GET /v1/log/vkey gives it, or a file that holds it. Get it once, and keep it yourself." env:"STELE_VKEY" placeholder:"KEY"`
+	Checkpoint string `help:"Checkpoint kept from an earlier verification: the log must extend it." type:"existingfile" placeholder:"FILE"`
+	Save       string `help:"Keep the verified checkpoint in this file, for --checkpoint next time." type:"path" placeholder:"FILE"`
+}
+
+// Run exits with 3 when the proof or the log is not sound.
+func (c *verifyCmd) Run(ctx context.Context, p *process) error {
+	switch {
+	case c.Proof != "" && c.Org != "":
+		return &exitCodeError{exitUsage, errors.New("name either a proof file or --org")}
+	case c.Proof != "":
+		return c.verifyProof(p)
+	case c.Org != "":
+		return c.verifyLog(ctx, p)
+	default:
+		return &exitCodeError{exitUsage, errors.New("name a proof file, or --org to verify a whole log")}
+	}
+}
+
+func (c *verifyCmd) verifyProof(p *process) error {
+	data, err := readInput(p, c.Proof)
+	if err != nil {
+		return err
+	}
+	if c.Vkey == "" {
+		return &exitCodeError{exitUsage, errors.New("no verifier key: set --vkey or STELE_VKEY")}
+	}
+	v, err := c.verifier()
+	if err != nil {
+		return err
+	}
+	proof, err := audit.ParseProof(data)
+	if err != nil {
+		return unsound(err)
+	}
+	checkpoint, err := proof.Verify(v)
+	if err != nil {
+		return unsound(err)
+	}
+	if c.JSON {
+		return printJSONLine(p.stdout, map[string]any{"id": proof.Entry.ID, "seq": proof.Entry.Seq, "origin": checkpoint.Origin, "size": checkpoint.Size})
+	}
+	_, err = fmt.Fprintf(p.stdout, "Entry %s is number %d of the log %s, unaltered, within the signed checkpoint of its first %d entries.\n",
+		proof.Entry.ID, proof.Entry.Seq, checkpoint.Origin, checkpoint.Size)
+	return err
+}
+
+func (c *verifyCmd) verifyLog(ctx context.Context, p *process) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	if c.Vkey == "" {
+		if err := c.fetchKey(ctx, p); err != nil {
+			return err
+		}
+	}
+	v, err := c.verifier()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(p, "entries")
+	kept := &keepingLog{LogReader: client.Log(c.Org)}
+	opts := audit.LogOptions{Progress: progress.show}
+	if c.Checkpoint != "" {
+		if opts.Older, err = os.ReadFile(c.Checkpoint); err != nil {
+			return err
+		}
+	}
+	report, err := audit.VerifyLog(ctx, kept, v, opts)
+	progress.end()
+	if err != nil {
+		return unsound(err)
+	}
+	if c.Save != "" {
+		if err := os.WriteFile(c.Save, kept.checkpoint, 0o600); err != nil {
+			return err
+		}
+	}
+	return c.print(p, report)
+}
+
+// fetchKey asks the server for its key: better than nothing, and said so.
+func (c *verifyCmd) fetchKey(ctx context.Context, p *process) error {
+	res, err := c.send(ctx, http.MethodGet, "/v1/log/vkey", "", nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // read to the end
+	key, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err != nil {
+		return err
+	}
+	c.Vkey = strings.TrimSpace(string(key))
+	fmt.Fprintf(p.stderr, "Using the key the server gave just now; keep it and pass it with --vkey:\n%s\n", c.Vkey)
+	return nil
+}
+
+func (c *verifyCmd) verifier() (*audit.Verifier, error) {
+	text := c.Vkey
+	if data, err := os.ReadFile(text); err == nil { //nolint:gosec // a file the caller named
+		text = string(data)
+	}
+	v, err := audit.NewVerifier(strings.Fields(text)...)
+	if err != nil {
+		return nil, &exitCodeError{exitUsage, fmt.Errorf("--vkey: %w", err)}
+	}
+	return v, nil
+}
+
+func (c *verifyCmd) print(p *process, r audit.LogReport) error {
+	if c.JSON {
+		return printJSONLine(p.stdout, r)
+	}
+	fmt.Fprintf(p.stdout, "The log %s is whole: the hashes of all %d entries, computed again, give the root that was signed.\n",
+		r.Checkpoint.Origin, r.Entries)
+	if r.Older != nil {
+		fmt.Fprintf(p.stdout, "It extends the earlier checkpoint of %d entries: none of those was altered or removed.\n", r.Older.Size)
+		return nil
+	}
+	_, err := fmt.Fprintln(p.stdout, "Nothing was compared with an earlier checkpoint; --save keeps this one for next time.")
+	return err
+}
+
+// keepingLog remembers the checkpoint it read.
+type keepingLog struct {
+	audit.LogReader
+	checkpoint []byte
+}
+
+// ReadCheckpoint reads the checkpoint and keeps it.
+func (k *keepingLog) ReadCheckpoint(ctx context.Context) ([]byte, error) {
+	var err error
+	k.checkpoint, err = k.LogReader.ReadCheckpoint(ctx)
+	return k.checkpoint, err
+}
+
+// unsound marks a failed verification, unless it failed for lack of an answer.
+func unsound(err error) error {
+	if _, refused := errors.AsType[*audit.Error](err); refused || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &exitCodeError{exitUnsound, fmt.Errorf("NOT VERIFIED: %w", err)}
+}
+
+func readInput(p *process, name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(p.stdin)
+	}
+	return os.ReadFile(name) //nolint:gosec // a file the caller named
+}

@@ -1,0 +1,235 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stelehq/stele/internal/api"
+	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/export"
+	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/pebblestore"
+	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/web"
+	"github.com/stelehq/stele/internal/workos"
+)
+
+// App is a whole server, open. The fields are its parts, for commands and tests
+// that work without HTTP; they belong to the App and end with Close.
+type App struct {
+	Store   *pebblestore.Store
+	Ledger  *ledger.Ledger
+	Catalog *catalog.Catalog
+	Schemas *schema.Registry
+	Exports *export.Exports
+	Auth    *auth.Authenticator
+	Server  *server.Server
+
+	// FirstKey is the root key made at this start, to be shown once; empty at
+	// every other start.
+	FirstKey string
+
+	cfg     Config
+	metrics *metrics
+}
+
+// Open opens the data directory and wires everything. Close ends it.
+func Open(ctx context.Context, cfg Config) (_ *App, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &App{cfg: cfg, metrics: newMetrics(prometheus.NewRegistry())}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if err := a.openLog(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openReaders(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.openSurfaces(ctx)
+}
+
+// openLog opens what orders and keeps events: store, signing key, ledger.
+func (a *App) openLog(ctx context.Context) error {
+	var err error
+	a.Store, err = pebblestore.Open(pebblestore.Config{
+		Dir:               filepath.Join(a.cfg.Data, dbDir),
+		CacheBytes:        int64(a.cfg.CacheMiB) << 20,
+		ReserveBytes:      reserve(a.cfg.ReserveMiB),
+		IdempotencyWindow: a.cfg.IdempotencyWindow,
+		Now:               a.cfg.Now,
+		Logger:            a.cfg.Logger,
+		OnCommit:          a.metrics.group,
+	})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", a.cfg.Data, err)
+	}
+	a.metrics.watchStore(a.Store)
+	a.Catalog = catalog.New(a.Store, a.cfg.Now)
+	used, err := a.Store.List(ctx, "", "", 1)
+	if err != nil {
+		return fmt.Errorf("read catalog: %w", err)
+	}
+	key, err := signingKey(a.cfg.Data, a.cfg.Name, len(used) == 0)
+	if err != nil {
+		return err
+	}
+	a.Ledger, err = ledger.Open(ctx, ledger.Config{
+		Store: a.Store, KV: a.Store, Signer: key, Name: a.cfg.Name,
+		Now: a.cfg.Now, Logger: a.cfg.Logger,
+		IdempotencyWindow: a.cfg.IdempotencyWindow,
+		OnCommit:          a.metrics.commit,
+	})
+	if err != nil {
+		return fmt.Errorf("open ledger: %w", err)
+	}
+	return nil
+}
+
+// openReaders opens what checks, exports and lets in.
+func (a *App) openReaders(ctx context.Context) error {
+	mode, err := schema.ParseMode(a.cfg.SchemaMode)
+	if err != nil {
+		return err
+	}
+	if a.Schemas, err = schema.Open(ctx, a.Store, mode, a.cfg.Now); err != nil {
+		return fmt.Errorf("open schemas: %w", err)
+	}
+	a.Exports, err = export.Open(ctx, export.Config{
+		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.Store, Log: a.Ledger,
+		Keep: a.cfg.ExportKeep, Logger: a.cfg.Logger, Now: a.cfg.Now,
+	})
+	if err != nil {
+		return fmt.Errorf("open exports: %w", err)
+	}
+	if a.Auth, err = auth.New(a.Catalog, a.cfg.RootKey); err != nil {
+		return fmt.Errorf("open keys: %w", err)
+	}
+	return a.firstKey(ctx)
+}
+
+// firstKey makes the root key of a server that has no other way in.
+func (a *App) firstKey(ctx context.Context) error {
+	if a.cfg.RootKey != "" {
+		return nil
+	}
+	keys, _, err := a.Catalog.Keys(ctx, catalog.KeyOptions{Limit: 1})
+	if err != nil {
+		return fmt.Errorf("read keys: %w", err)
+	}
+	if len(keys) > 0 {
+		return nil
+	}
+	a.FirstKey, _, err = a.Auth.CreateKey(ctx, catalog.Key{Name: "root", Role: auth.RoleAdmin})
+	return err
+}
+
+// openSurfaces builds what answers HTTP.
+func (a *App) openSurfaces(ctx context.Context) error {
+	signer, err := auth.NewSigner(ctx, a.Catalog, a.cfg.Now)
+	if err != nil {
+		return fmt.Errorf("open signer: %w", err)
+	}
+	native := api.New(api.Deps{
+		Ledger: a.Ledger, Engine: a.Store, Catalog: a.Catalog, Schemas: a.Schemas,
+		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
+		Logger: a.cfg.Logger, Now: a.cfg.Now,
+	})
+	dropIn := workos.New(workos.Deps{
+		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,
+		Exports: a.Exports, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
+		PortalURL: func(token string) string { return web.LaunchURL(a.PublicURL(), token) },
+	})
+	pages := web.New(web.Deps{Catalog: a.Catalog, Signer: signer, Now: a.cfg.Now})
+	a.Server = server.New(server.Config{
+		Auth: a.Auth, Signer: signer, Catalog: a.Catalog, Logger: a.cfg.Logger,
+		Registry: a.metrics.registry, Now: a.cfg.Now, Ready: a.Ready,
+	}, native, dropIn, pages)
+	return nil
+}
+
+// Ready says whether the server can commit, and if not why.
+func (a *App) Ready(context.Context) error {
+	s := a.Store.Stats()
+	if s.Failed != nil {
+		return s.Failed
+	}
+	if s.ReserveBytes > 0 && s.FreeBytes < s.ReserveBytes {
+		return fmt.Errorf("%w: %d MiB free, %d MiB are kept in reserve", ledger.ErrDiskFull, s.FreeBytes>>20, s.ReserveBytes>>20)
+	}
+	return nil
+}
+
+// PublicURL is the address clients use, without a slash at the end.
+func (a *App) PublicURL() string {
+	if a.cfg.PublicURL != "" {
+		return a.cfg.PublicURL
+	}
+	if a.cfg.TLSCert != "" {
+		return "https://" + a.cfg.Listen
+	}
+	return "http://" + a.cfg.Listen
+}
+
+// ServeHTTP answers one request.
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.Server.ServeHTTP(w, r) }
+
+// Serve answers requests on a listener, which it closes, until ctx is done, and
+// then lets those under way finish.
+func (a *App) Serve(ctx context.Context, ln net.Listener) error {
+	if a.cfg.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(a.cfg.TLSCert, a.cfg.TLSKey)
+		if err != nil {
+			return errors.Join(fmt.Errorf("load certificate: %w", err), ln.Close())
+		}
+		ln = tls.NewListener(ln, &tls.Config{
+			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		})
+	}
+	return a.Server.Run(ctx, ln)
+}
+
+// Close ends everything in the order that loses nothing: what writes before
+// what it writes to.
+func (a *App) Close() error {
+	var errs []error
+	if a.Exports != nil {
+		errs = append(errs, a.Exports.Close())
+	}
+	if a.Ledger != nil {
+		errs = append(errs, a.Ledger.Close())
+	}
+	if a.Store != nil {
+		errs = append(errs, a.Store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// reserve is the store's setting for a reserve of mib MiB: zero means none.
+func reserve(mib int) int64 {
+	if mib == 0 {
+		return -1
+	}
+	return int64(mib) << 20
+}

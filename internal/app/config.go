@@ -1,0 +1,93 @@
+// Package app puts the server together: it opens the store, wires everything
+// that reads and writes it, and serves the HTTP surfaces. The command line and
+// tests of the whole start the same App.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/stelehq/stele/internal/schema"
+)
+
+// Config is every setting of a server. The tags are the command line's and the
+// environment's names for it.
+type Config struct {
+	// Data is the data directory: database, checkpoint key and export files.
+	Data string `help:"Data directory: database, checkpoint key, export files. Made (mode 0700) when missing." env:"STELE_DATA" type:"path" required:"" placeholder:"DIR"`
+	// Listen is the address to serve on.
+	Listen string `help:"Address to serve on." env:"STELE_LISTEN" default:"127.0.0.1:8420" placeholder:"HOST:PORT"`
+	// Name is the server's name: the origin of every organization's log is
+	// <name>/<organization>. It is fixed when the checkpoint key is made.
+	Name string `help:"Name of the server, the first part of every log's origin; like audit.example.com. Fixed at the first start (then stele.local when not given); another one later is an error." env:"STELE_NAME" placeholder:"NAME"`
+	// PublicURL is how clients reach the server, for links it hands out.
+	PublicURL string `help:"Address under which clients reach the server, for the links it hands out; http://LISTEN when not given." env:"STELE_PUBLIC_URL" placeholder:"URL"`
+	// RootKey is the text of the root API key. Without it one is made at the
+	// first start and shown once.
+	RootKey string `help:"Root API key, at least 20 characters. Without it one is made and printed at the first start. Best set in the environment." env:"STELE_ROOT_KEY" placeholder:"KEY"`
+	// SchemaMode says what happens to events whose action is not registered.
+	SchemaMode string `help:"Events of unregistered actions: strict refuses them, warn records and flags them, open records them." env:"STELE_SCHEMA_MODE" enum:"strict,warn,open" default:"warn"`
+	// IdempotencyWindow is how long an idempotency key is remembered.
+	IdempotencyWindow time.Duration `help:"How long an idempotency key is remembered, 24h or more." env:"STELE_IDEMPOTENCY_WINDOW" default:"168h" placeholder:"DURATION"`
+	// ExportKeep is how long the file of an export can be downloaded.
+	ExportKeep time.Duration `help:"How long the file of an export is kept." env:"STELE_EXPORT_KEEP" default:"168h" placeholder:"DURATION"`
+	// CacheMiB is the size of the cache of table blocks.
+	CacheMiB int `name:"cache-mib" help:"Memory for the cache of stored blocks, in MiB." env:"STELE_CACHE_MIB" default:"128" placeholder:"MIB"`
+	// ReserveMiB is the free disk space below which events are refused.
+	ReserveMiB int `name:"reserve-mib" help:"Free disk space below which events are refused, in MiB, so that reading and retention still work." env:"STELE_RESERVE_MIB" default:"256" placeholder:"MIB"`
+	// TLSCert and TLSKey serve HTTPS.
+	TLSCert string `name:"tls-cert" help:"Certificate file (PEM) to serve HTTPS with; needs --tls-key." env:"STELE_TLS_CERT" type:"path" placeholder:"FILE"`
+	TLSKey  string `name:"tls-key" help:"Private key file (PEM) of the certificate." env:"STELE_TLS_KEY" type:"path" placeholder:"FILE"`
+
+	// Now is the clock; time.Now when nil. For tests and the demo.
+	Now func() time.Time `kong:"-"`
+	// Logger takes the log; discarded when nil.
+	Logger *slog.Logger `kong:"-"`
+}
+
+// minRootKey is the shortest root key taken: shorter ones can be guessed.
+const minRootKey = 20
+
+// minIdempotencyWindow is what the WorkOS routes promise.
+const minIdempotencyWindow = 24 * time.Hour
+
+// Validate says what is wrong with the settings, by their command line names.
+// The command line calls it before it starts anything.
+func (c *Config) Validate() error {
+	if c.RootKey != "" && len(c.RootKey) < minRootKey {
+		return fmt.Errorf("--root-key: has %d characters; use %d or more, such as \"sk_\" and the output of: openssl rand -hex 24", len(c.RootKey), minRootKey)
+	}
+	if c.IdempotencyWindow < minIdempotencyWindow {
+		return fmt.Errorf("--idempotency-window: %s is less than %s, which clients rely on", c.IdempotencyWindow, minIdempotencyWindow)
+	}
+	if c.ExportKeep < time.Hour {
+		return errors.New("--export-keep: less than an hour leaves no time to download")
+	}
+	if c.CacheMiB < 1 || c.ReserveMiB < 0 {
+		return errors.New("--cache-mib must be 1 or more, --reserve-mib 0 or more")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if _, err := schema.ParseMode(c.SchemaMode); err != nil {
+		return fmt.Errorf("--schema-mode: %w", err)
+	}
+	return c.validatePublicURL()
+}
+
+func (c *Config) validatePublicURL() error {
+	if c.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return fmt.Errorf("--public-url: %w", err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		return fmt.Errorf("--public-url: %q must be http:// or https:// and a host, nothing more", c.PublicURL)
+	}
+	return nil
+}

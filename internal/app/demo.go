@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/demo"
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
+)
+
+// demoSeed is why everybody's demo tells the same story.
+const demoSeed = 1
+
+// DemoConfig is the configuration of the demo's server.
+func DemoConfig(data, listen, key string, logger *slog.Logger) Config {
+	return Config{
+		Data: data, Listen: listen, RootKey: key, SchemaMode: "warn", Name: "demo.stele.local",
+		IdempotencyWindow: 7 * 24 * time.Hour, ExportKeep: 7 * 24 * time.Hour,
+		CacheMiB: 64, ReserveMiB: 64, Logger: logger,
+	}
+}
+
+// DemoOrganizations are the ids of the demo's organizations, the large one
+// first.
+func DemoOrganizations(now time.Time) []string {
+	return []string{demo.Main(demoSeed, now).Organization().ID, demo.Second(demoSeed, now).Organization().ID}
+}
+
+// LoadDemo fills an empty data directory with the demo's year of events up to
+// now. The log's clock follows the events, so that they were received when they
+// occurred.
+func LoadDemo(ctx context.Context, data string, now time.Time) error {
+	clock := &demo.Clock{Real: func() time.Time { return now }}
+	cfg := DemoConfig(data, "127.0.0.1:0", "unused-while-loading", nil)
+	cfg.Now = clock.Now
+	a, err := Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.loadDemo(ctx, clock, now), a.Close())
+}
+
+func (a *App) loadDemo(ctx context.Context, clock *demo.Clock, now time.Time) error {
+	cat, err := demo.Catalogue()
+	if err != nil {
+		return err
+	}
+	if _, err := a.Schemas.Apply(ctx, cat); err != nil {
+		return fmt.Errorf("apply the demo's catalogue: %w", err)
+	}
+	loader := demo.Loader{Clock: clock, Check: a.Schemas.Check, Append: a.append}
+	for _, g := range []*demo.Generator{demo.Main(demoSeed, now), demo.Second(demoSeed, now)} {
+		if err := a.createDemoOrganization(ctx, g.Organization(), now); err != nil {
+			return err
+		}
+		if _, err := demo.Load(ctx, loader, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) createDemoOrganization(ctx context.Context, d demo.Organization, now time.Time) error {
+	o := catalog.NewOrganization(d.Name)
+	o.ID, o.ExternalID, o.HistoryStart = d.ID, d.ExternalID, now.AddDate(-1, 0, 0)
+	o.Domains = []catalog.Domain{{Domain: d.Domain, State: catalog.DomainVerified}}
+	_, err := a.Catalog.CreateOrganization(ctx, o)
+	return err
+}
+
+// append records events as one batch.
+func (a *App) append(ctx context.Context, org string, events []*event.Event) error {
+	b := ledger.NewBatch(org)
+	for _, ev := range events {
+		if err := b.Add(ev); err != nil {
+			return err
+		}
+	}
+	_, err := a.Ledger.Append(ctx, b)
+	return err
+}
