@@ -113,7 +113,7 @@ func (m *Matcher) Exact(field audit.Field) []string {
 // match reports whether the condition holds.
 func (c *condition) match(e *event.Entry) bool {
 	if c.all {
-		for _, v := range c.values.list {
+		for _, v := range c.values.lower {
 			if !hasText(e, v) {
 				return false
 			}
@@ -146,7 +146,7 @@ func (c *condition) has(e *event.Entry) bool {
 	case audit.FieldSchema:
 		return e.Unregistered == v.has([]byte(audit.SchemaUnregistered)) && e.Unregistered
 	case audit.FieldText:
-		return slices.ContainsFunc(v.list, func(s string) bool { return hasText(e, s) })
+		return slices.ContainsFunc(v.lower, func(lower []byte) bool { return hasText(e, lower) })
 	case audit.FieldTargetType, audit.FieldTargetID, audit.FieldTargetName:
 		return c.hasTarget(e)
 	default:
@@ -191,9 +191,10 @@ func (c *condition) hasMetadata(e *event.Entry) bool {
 // values are what a condition compares with: whole texts, prefixes, or parts in
 // lower case.
 type values struct {
-	list     []string            // sorted; in lower case where case is ignored
+	list     []string            // sorted
 	set      map[string]struct{} // list again when it is long
 	prefixes []string            // of actions
+	lower    [][]byte            // list in lower case, where case is ignored
 }
 
 // fewValues is how many values are compared one by one.
@@ -209,14 +210,13 @@ func newValues(field audit.Field, list []string) values {
 			}
 		}
 	case audit.FieldActorName, audit.FieldTargetName, audit.FieldUserAgent, audit.FieldText:
-		v.list = make([]string, len(list))
-		for i, s := range list {
-			v.list[i] = strings.ToLower(s)
+		for _, s := range list {
+			v.lower = append(v.lower, []byte(strings.ToLower(s)))
 		}
 	}
-	if len(v.list) > fewValues {
-		v.set = make(map[string]struct{}, len(v.list))
-		for _, s := range v.list {
+	if len(list) > fewValues {
+		v.set = make(map[string]struct{}, len(list))
+		for _, s := range list {
 			v.set[s] = struct{}{}
 		}
 	}
@@ -249,8 +249,8 @@ func (v *values) hasPrefix(b []byte) bool {
 
 // in reports whether b contains one of the values, ignoring case.
 func (v *values) in(b []byte) bool {
-	for _, s := range v.list {
-		if containsFold(b, s) {
+	for _, lower := range v.lower {
+		if containsFold(b, lower) {
 			return true
 		}
 	}

@@ -188,7 +188,8 @@ func (s *Scanner) runs(
 				yield(Span{}, err)
 				return
 			}
-			skipped := skip(span.MinOccurredAt, span.MaxOccurredAt)
+			span.From, span.To = max(span.From, from), min(span.To, to)
+			skipped := span.From >= span.To || skip(span.MinOccurredAt, span.MaxOccurredAt)
 			if (skipped || !run.join(span)) && !flush() {
 				return
 			}

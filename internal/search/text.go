@@ -14,18 +14,18 @@ const scratchSize = 256
 
 // containsFold reports whether text in lower case contains lower, which is in
 // lower case as strings.ToLower has it.
-func containsFold(text []byte, lower string) bool {
+func containsFold(text, lower []byte) bool {
 	for _, c := range text {
 		if c >= utf8.RuneSelf {
 			var scratch [scratchSize]byte
-			return bytes.Contains(appendLower(scratch[:0], text), []byte(lower))
+			return bytes.Contains(appendLower(scratch[:0], text), lower)
 		}
 	}
 	return containsASCII(text, lower)
 }
 
 // containsASCII is containsFold for text in ASCII.
-func containsASCII(text []byte, lower string) bool {
+func containsASCII(text, lower []byte) bool {
 	for i := 0; i+len(lower) <= len(text); i++ {
 		if hasPrefixASCII(text[i:], lower) {
 			return true
@@ -34,7 +34,7 @@ func containsASCII(text []byte, lower string) bool {
 	return false
 }
 
-func hasPrefixASCII(text []byte, lower string) bool {
+func hasPrefixASCII(text, lower []byte) bool {
 	for i := range len(lower) {
 		if lowerASCII(text[i]) != lower[i] {
 			return false
@@ -61,7 +61,7 @@ func appendLower(dst, text []byte) []byte {
 }
 
 // hasText reports whether free text, in lower case, is found in an entry.
-func hasText(e *event.Entry, lower string) bool {
+func hasText(e *event.Entry, lower []byte) bool {
 	if containsFold(e.Action, lower) || containsFold(e.Location, lower) || containsFold(e.UserAgent, lower) ||
 		partyHasText(&e.Actor, lower) || leafHasText(e.Metadata, lower) {
 		return true
@@ -74,13 +74,13 @@ func hasText(e *event.Entry, lower string) bool {
 	return len(lower) == len(e.ID) && hasPrefixASCII(e.ID[:], lower)
 }
 
-func partyHasText(p *event.Party, lower string) bool {
+func partyHasText(p *event.Party, lower []byte) bool {
 	return containsFold(p.ID, lower) || containsFold(p.Name, lower) || leafHasText(p.Metadata, lower)
 }
 
 // leafHasText reports whether a string, number or boolean in canonical JSON, or
 // anywhere below it, contains lower.
-func leafHasText(value []byte, lower string) (found bool) {
+func leafHasText(value []byte, lower []byte) (found bool) {
 	switch event.KindOf(value) {
 	case event.KindObject:
 		event.EachMember(value, func(_, v []byte) bool {
