@@ -52,7 +52,7 @@ type Error struct {
 	Field string `json:"field,omitempty"`
 	// Line is which line (NDJSON) or element (array), from 1; 0 when it is
 	// not about one.
-	Line int `json:"line,omitempty"`
+	Line int `json:"line,omitzero"`
 	// Errors are the single faults when there are several.
 	Errors []*Error `json:"errors,omitempty"`
 }

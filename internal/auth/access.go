@@ -1,5 +1,12 @@
 package auth
 
+import (
+	"slices"
+	"strings"
+
+	"github.com/stelehq/stele/internal/catalog"
+)
+
 // Access says who may use a route. The zero Access is none: a route with it
 // cannot be registered. Every access with roles admits admins too.
 type Access struct {
@@ -61,3 +68,80 @@ func (a Access) WritesLog() Access { a.log = logWrites; return a }
 // SharesLog marks a route that hands the log on (exports, portal links): refused
 // with audit_log_inactive to everyone while the organization is inactive.
 func (a Access) SharesLog() Access { a.log = logShares; return a }
+
+// Valid says that the access was chosen, and completely.
+func (a Access) Valid() bool {
+	switch a.kind {
+	case accessPublic:
+		return true
+	case accessSigned:
+		return a.purpose != ""
+	case accessNeed, accessShared, accessScoped:
+		return len(a.roles) > 0 && !slices.ContainsFunc(a.roles, unknownRole)
+	default:
+		return false
+	}
+}
+
+func unknownRole(r Role) bool { return r != RoleAdmin && r != RoleWriter && r != RoleReader }
+
+// NeedsKey says that the route is for those with a key.
+func (a Access) NeedsKey() bool {
+	return a.kind == accessNeed || a.kind == accessShared || a.kind == accessScoped
+}
+
+// Purpose is what a URL must be signed for; "" when it needs no signature.
+func (a Access) Purpose() Purpose { return a.purpose }
+
+// IsScoped says that the handler finds the organization itself.
+func (a Access) IsScoped() bool { return a.kind == accessScoped }
+
+// IsShared says that the route concerns no organization.
+func (a Access) IsShared() bool { return a.kind == accessShared }
+
+// Roles are those that are admitted, with admin.
+func (a Access) Roles() []Role {
+	var out []Role
+	for _, r := range []Role{RoleAdmin, RoleWriter, RoleReader} {
+		if a.NeedsKey() && a.admits(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (a Access) admits(r Role) bool { return r == RoleAdmin || slices.Contains(a.roles, r) }
+
+func (a Access) rolesText() string {
+	var names []string
+	for _, r := range a.Roles() {
+		names = append(names, `"`+string(r)+`"`)
+	}
+	return strings.Join(names, " or ")
+}
+
+// CheckState says whether the organization's state lets the identity use a route
+// with this access: audit_log_inactive or audit_log_disabled when not.
+func (a Access) CheckState(i Identity, o *catalog.Organization) error {
+	switch {
+	case a.log == logWrites:
+		return o.CheckWrite()
+	case a.log == logShares, a.log == logReads && i.Limited():
+		return o.CheckShow()
+	}
+	return nil
+}
+
+// String describes the access for tables and tests, such as "reader|admin".
+func (a Access) String() string {
+	switch a.kind {
+	case accessPublic:
+		return "public"
+	case accessSigned:
+		return "signed " + string(a.purpose)
+	case accessNeed, accessShared, accessScoped:
+		return a.rolesText()
+	default:
+		return "none"
+	}
+}

@@ -1,164 +1,168 @@
 // Package server is what every HTTP surface of Stele shares: a table of routes
 // that each say who may call them, and one wrapper around all of them for
 // request ids, authentication, errors, logs and metrics.
+//
+// A surface is a list of routes and a form of errors:
+//
+//	surface := server.Surface{
+//		Name: "api", Prefixes: []string{"/v1"}, Errors: server.Problem,
+//		Routes: []server.Route{{
+//			Name: "events.get", Method: "GET", Pattern: "/v1/organizations/{org}/events/{id}",
+//			Access: auth.Need(auth.RoleReader).ReadsLog(), Handler: getEvent,
+//		}},
+//	}
+//	http := server.New(config, surface)
+//
+// Before a handler runs, its route's Access is kept: the key is known, has the
+// role, opens the organization in {org}, which exists and whose state allows the
+// use. A handler returns an error instead of answering with one.
+//
+// There is no CORS: the API is for servers and the pages are same-origin.
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
 )
 
-// Handler answers a request or returns an error, which the surface's ErrorWriter
-// answers with. Errors that are (or wrap) an *audit.Error are shown; others are
-// logged whole and shown as "internal error".
-type Handler func(w http.ResponseWriter, r *Request) error
-
-// Route is one method on one path.
-type Route struct {
-	// Name is the route's name in metrics and logs, such as "events.append".
-	// Unique in the server.
-	Name string
-	// Method is one of GET, POST, PUT, PATCH and DELETE. GET answers HEAD too.
-	Method string
-	// Pattern is a path as in net/http's ServeMux: "{name}" is one segment,
-	// "{name...}" one or more, also in the middle. A segment may
-	// hold encoded slashes. Literal segments go before wildcards. "{org}" is
-	// the organization that the request is about.
-	Pattern string
-	// Access is who may call it. Required.
-	Access  auth.Access
-	Handler Handler
-	// Quiet logs successful requests at debug level only.
-	Quiet bool
-}
-
-// Surface is a family of routes with one form of errors.
-type Surface struct {
-	// Name is for logs, such as "api".
-	Name string
-	// Prefixes are the paths whose 404 and 405 the surface answers: "/v1" is
-	// /v1 and everything below; "/" is what no other surface claims.
-	Prefixes []string
-	Errors   ErrorWriter
-	Routes   []Route
-}
-
-// Failure is an error to be answered.
-type Failure struct {
-	// Status is the HTTP status for the error's code.
-	Status int
-	// Error is what may be shown. Never nil.
-	Error *audit.Error
-	// Cause is what the handler returned, for surfaces with error types of
-	// their own (which must wrap an *audit.Error). It must not be shown
-	// otherwise.
-	Cause error
-}
-
-// ErrorWriter answers a failed request: headers, status and body. X-Request-ID,
-// Allow, WWW-Authenticate and Retry-After are already set.
-type ErrorWriter func(w http.ResponseWriter, r *Request, f Failure)
-
-// Problem is the ErrorWriter of the native API: RFC 9457 problem documents.
-func Problem(w http.ResponseWriter, r *Request, f Failure) { panic("unfinished") }
-
-// WriteJSON answers with v as JSON.
-func WriteJSON(w http.ResponseWriter, status int, v any) error { panic("unfinished") }
-
-// Request is an HTTP request with what the wrapper found out about it. It is
-// valid until the handler returns.
-type Request struct {
-	*http.Request
-	// ID is the request's id, also in X-Request-ID, the log and error bodies.
-	ID string
-	// Route is the matched route; nil for 404 and 405.
-	Route *Route
-	// Identity is who asks; zero on public and signed routes.
-	Identity auth.Identity
-	// Organization is that of {org}, checked; nil without.
-	Organization *catalog.Organization
-}
-
-// PathValue returns what a wildcard of the pattern matched, decoded.
-func (r *Request) PathValue(name string) string { panic("unfinished") }
-
-// Org is the id in {org}.
-func (r *Request) Org() string { panic("unfinished") }
-
-// AllowOrg checks that the caller may use the route for an organization that is
-// not in the path, and returns it. Errors are those of {org}: not_found whether
-// it does not exist or belongs to others, audit_log_inactive and
-// audit_log_disabled as the route's Access says.
-func (r *Request) AllowOrg(id string) (*catalog.Organization, error) { panic("unfinished") }
-
-// Scope is the only organization whose things may be shown to the caller, or ""
-// when all may.
-func (r *Request) Scope() string { panic("unfinished") }
-
-// Log adds attributes to the request's log line: never keys, queries or what is
-// in events.
-func (r *Request) Log(attrs ...slog.Attr) { panic("unfinished") }
-
-// Draining is closed when the server begins to shut down: long answers, such as
-// a tail, should end.
-func (r *Request) Draining() <-chan struct{} { panic("unfinished") }
-
-// MaxJSONBytes bounds the bodies that DecodeJSON reads.
-const MaxJSONBytes = 256 << 10
-
-// ReadBody reads the whole body, decompressed as Content-Encoding says (gzip,
-// zstd, identity), and refuses one of more than limit bytes, before or after,
-// with too_large. The bytes are valid until the handler returns.
-func ReadBody(r *Request, limit int) ([]byte, error) { panic("unfinished") }
-
-// DecodeJSON reads a body of at most MaxJSONBytes into v, strictly: unknown and
-// repeated members, invalid UTF-8 and trailing data are errors.
-func DecodeJSON(r *Request, v any) error { panic("unfinished") }
-
-// DecodeJSONOpen is DecodeJSON which ignores unknown members.
-func DecodeJSONOpen(r *Request, v any) error { panic("unfinished") }
-
-// DecodeBytes is DecodeJSON for a body that is already read.
-func DecodeBytes(data []byte, v any) error { panic("unfinished") }
-
-// StatusOf is the HTTP status for an error code.
-func StatusOf(code audit.Code) int { panic("unfinished") }
-
 // Config is what a Server needs.
 type Config struct {
-	Auth     *auth.Authenticator
-	Signer   *auth.Signer
-	Catalog  *catalog.Catalog
-	Logger   *slog.Logger
-	Registry *prometheus.Registry // what /metrics shows; nil makes one
-	Now      func() time.Time
+	Auth    *auth.Authenticator
+	Signer  *auth.Signer
+	Catalog *catalog.Catalog
+	Logger  *slog.Logger
+	// Registry is what /metrics shows; nil makes one with the Go runtime's
+	// and the process's own.
+	Registry *prometheus.Registry
+	// Now is the clock of logs, metrics and deadlines.
+	Now func() time.Time
 	// Ready says whether the server can commit, for /readyz; nil is always.
 	Ready func(context.Context) error
+	// BodyMemory bounds the bytes of request bodies held at one time, all
+	// requests together; above it requests are refused with overloaded. 0
+	// means DefaultBodyMemory.
+	BodyMemory int64
+	// Drain is how long Run waits for requests when it is told to stop. 0
+	// means DefaultDrain.
+	Drain time.Duration
 }
 
-// Server routes requests to surfaces.
-type Server struct{}
+// Defaults of Config.
+const (
+	DefaultBodyMemory = 256 << 20
+	DefaultDrain      = 30 * time.Second
+)
+
+// Server routes requests to surfaces. Its methods may be called concurrently.
+type Server struct {
+	cfg      Config
+	tree     node
+	routes   []*route
+	surfaces []*Surface
+	metrics  *metrics
+	bodies   bodyMemory
+
+	drainOnce sync.Once
+	draining  chan struct{} // closed when Run was told to stop
+}
 
 // New makes a Server with the routes of the surfaces and /healthz, /readyz and
 // /metrics. It panics when a route is not complete or two are the same: that is
 // a mistake in the program.
-func New(cfg Config, surfaces ...Surface) *Server { panic("unfinished") }
+func New(cfg Config, surfaces ...Surface) *Server {
+	cfg.BodyMemory = cmp.Or(cfg.BodyMemory, DefaultBodyMemory)
+	cfg.Drain = cmp.Or(cfg.Drain, DefaultDrain)
+	if cfg.Registry == nil {
+		cfg.Registry = newRegistry()
+	}
+	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), draining: make(chan struct{})}
+	s.bodies.free.Store(cfg.BodyMemory)
+	names := map[string]bool{}
+	for _, surface := range append([]Surface{s.operations()}, surfaces...) {
+		s.addSurface(&surface, names)
+	}
+	return s
+}
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("unfinished") }
+func (s *Server) addSurface(surface *Surface, names map[string]bool) {
+	surface.check()
+	s.surfaces = append(s.surfaces, surface)
+	for i := range surface.Routes {
+		r := newRoute(surface, &surface.Routes[i])
+		if names[r.Name] {
+			panic("server: two routes are called " + r.Name)
+		}
+		names[r.Name] = true
+		r.metrics = s.metrics.route(r.Name, r.Method)
+		s.tree.add(r)
+		s.routes = append(s.routes, r)
+	}
+}
 
 // Routes lists every route, sorted by pattern and method.
-func (s *Server) Routes() []Route { panic("unfinished") }
+func (s *Server) Routes() []Route {
+	out := make([]Route, 0, len(s.routes))
+	for _, r := range s.routes {
+		out = append(out, r.Route)
+	}
+	slices.SortFunc(out, func(a, b Route) int {
+		return cmp.Or(strings.Compare(a.Pattern, b.Pattern), strings.Compare(a.Method, b.Method))
+	})
+	return out
+}
 
-// Run serves on a listener until ctx is done, then stops accepting, tells long
-// answers to end (Request.Draining), and waits for the others.
-func (s *Server) Run(ctx context.Context, ln net.Listener) error { panic("unfinished") }
+// surfaceOf is the surface that answers for a path without a route: the one with
+// the longest prefix.
+func (s *Server) surfaceOf(path string) *Surface {
+	best, length := s.surfaces[0], -1
+	for _, surface := range s.surfaces {
+		for _, prefix := range surface.Prefixes {
+			if covers(prefix, path) && len(prefix) > length {
+				best, length = surface, len(prefix)
+			}
+		}
+	}
+	return best
+}
+
+// covers says whether path is prefix or below it.
+func covers(prefix, path string) bool {
+	prefix = strings.TrimSuffix(prefix, "/")
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// isDraining says that the server was told to stop.
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// statusClientGone is logged and counted when the client went away before an
+// answer: no status was sent.
+const statusClientGone = 499
+
+// methodLabel keeps what clients make up out of metrics.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}
