@@ -1,0 +1,31 @@
+// Package go6 is the example of docs/migrating-from-workos.md for versions 1 to
+// 6 of the Go SDK.
+package go6
+
+import (
+	"context"
+	"time"
+
+	"github.com/workos/workos-go/v6/pkg/auditlogs"
+)
+
+// Record records an event on the server at the address stele.
+func Record(ctx context.Context, stele, key, organization string) error {
+	// snippet: go6
+	client := &auditlogs.Client{
+		APIKey:          key,
+		EventsEndpoint:  stele + "/audit_logs/events", // whole addresses, not a base
+		ExportsEndpoint: stele + "/audit_logs/exports",
+	}
+	err := client.CreateEvent(ctx, auditlogs.CreateEventOpts{
+		OrganizationID: organization,
+		Event: auditlogs.Event{
+			Action: "user.signed_in", OccurredAt: time.Now(),
+			Actor:   auditlogs.Actor{ID: "user_1", Type: "user", Name: "Ada"},
+			Targets: []auditlogs.Target{{ID: "team_1", Type: "team"}},
+			Context: auditlogs.Context{Location: "203.0.113.7"},
+		},
+	})
+	// end
+	return err
+}
