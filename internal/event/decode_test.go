@@ -89,6 +89,25 @@ func TestDecodeAbsent(t *testing.T) {
 	}
 }
 
+func TestDecodeMetadataForms(t *testing.T) {
+	for sent, want := range map[string]string{
+		`{"a":-0}`: `{"a":0}`, `{"a":0}`: `{"a":0}`, `{"a":-1}`: `{"a":-1}`, `{"a":1.0}`: `{"a":1}`,
+		`{"a":999999999999999}`: `{"a":999999999999999}`, `{"a":1e15}`: `{"a":1000000000000000}`,
+		`{ "a" : [ ] , "A" : { } }`:                  `{"A":{},"a":[]}`,
+		`{"b":{"d":1,"c":[{"f":1,"e":2}]},"a":"\/"}`: `{"a":"/","b":{"c":[{"e":2,"f":1}],"d":1}}`,
+		`{"b":{"d":1,"c":[{"f":1,"e":2}]},"a":""}`:   `{"a":"","b":{"c":[{"e":2,"f":1}],"d":1}}`,
+		"{\"\uffff\":1,\"\U00010000\":2}":            "{\"\U00010000\":2,\"\uffff\":1}",
+		`{"\u0061b":1,"a\"":2,"a":3}`:                `{"a":3,"a\"":2,"ab":1}`,
+		`{"":null}`:                                  `{"":null}`,
+	} {
+		data := with(`"metadata":` + sent)
+		agree(t, []byte(data))
+		if got := decode(t, data).Metadata; string(got) != want {
+			t.Errorf("%s becomes %s, want %s", sent, got, want)
+		}
+	}
+}
+
 func metadataOfKeys(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -154,10 +173,14 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no comma", `{"action":"a" "x":1}`, audit.CodeInvalidJSON, "", "not valid JSON at byte 14"},
 		{"trailing data", minimal + "{}", audit.CodeInvalidJSON, "", "more after"},
 		{"trailing comma", replaced(`"u1"}}`, `"u1"},}`), audit.CodeInvalidJSON, "", "not valid JSON"},
+		{"wrong bracket", replaced(`"u1"}}`, `"u1"]}`), audit.CodeInvalidJSON, "", "not valid JSON"},
+		{"wrong brace", with(`"targets":[{"type":"t","id":"i"}}`), audit.CodeInvalidJSON, "/targets", "not valid JSON"},
+		{"wrong bracket in metadata", with(`"metadata":{"a":[1}}`), audit.CodeInvalidJSON, "/metadata/a", "not valid JSON"},
 		{"comment", minimal + "// x", audit.CodeInvalidJSON, "", "more after"},
 		{"single quotes", `{'action':'a'}`, audit.CodeInvalidJSON, "", "not valid JSON"},
 		{"duplicate", with(`"action":"c"`), audit.CodeInvalidJSON, "/action", "twice"},
 		{"duplicate escaped", with(`"\u0061ction":"c"`), audit.CodeInvalidJSON, "/action", "twice"},
+		{"duplicate in a row", with(`"metadata":{"a":1,"a":1}`), audit.CodeInvalidJSON, "/metadata/a", "twice"},
 		{"duplicate in metadata", with(`"metadata":{"b":1,"a":2,"b":3}`), audit.CodeInvalidJSON, "/metadata/b", "twice"},
 		{"invalid UTF-8", replaced("a.b", "a\xff"), audit.CodeInvalidJSON, "/action", "invalid UTF-8"},
 		{"overlong UTF-8", replaced("a.b", "a\xc0\xaf"), audit.CodeInvalidJSON, "/action", "invalid UTF-8"},

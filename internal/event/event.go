@@ -4,6 +4,51 @@
 //
 // Everything here is bytes in, bytes out. The fields of an [Event] are slices
 // of a buffer somebody else owns: nothing is copied that need not be.
+//
+// # Canonical JSON
+//
+// Records, details and metadata are in the form of RFC 8785: members sorted by
+// the UTF-16 code units of their names, no white space, numbers as ECMAScript
+// writes them, only what must be escaped is. A number whose value that form
+// does not keep is refused when the event is decoded, so an event's numbers are
+// exactly those that were sent (but -0 is 0).
+//
+// # Rows
+//
+// A row is an event as stores keep it. It has no version of its own: the value
+// that encloses rows has one. A uvarint is that of encoding/binary, in its
+// shortest form; a field is a uvarint n and then n bytes, n being 0 when the
+// field is absent. In this order:
+//
+//	flags        1 byte: bit 0 is Unregistered, the others are 0
+//	version      uvarint, 1 to 65535: the version of the action's schema
+//	occurred_at  8 bytes, little endian: Unix nanoseconds, 0 to 9,214,646,399,999,999,999
+//	action       field, UTF-8
+//	actor        party, see below
+//	location     field, UTF-8
+//	user_agent   field, UTF-8
+//	metadata     field, canonical JSON object
+//	targets      uvarint, 0 to 100: how many parties follow
+//	target       party, as often as that
+//
+// and the row ends there. A party is
+//
+//	type         field, UTF-8
+//	id           field, UTF-8
+//	name         field, UTF-8
+//	metadata     field, canonical JSON object
+//
+// An event has one row only, byte for byte. What only its place in the log
+// decides (seq, id, received_at, salt) is not in it, nor is the idempotency key.
+//
+// # Ids and salts
+//
+// Both are derived from the block's [Keys] and the entry's seq and time, so
+// neither is stored. An [ID] is a ULID: 10 characters of Crockford's base 32 for
+// 48 bits of Unix milliseconds, 8 for 40 bits of seq, 8 for 40 check bits. Salt
+// and check bits are one AES-128 block each, see [Cipher].
+//
+// testdata/vectors.txt has examples of all of these formats.
 package event
 
 // Event is one event, checked and canonical. Text fields hold decoded UTF-8;

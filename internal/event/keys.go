@@ -35,7 +35,8 @@ func (k Keys) Cipher() *Cipher {
 	return c
 }
 
-// mustAES never panics: aes.NewCipher fails for lengths other than 16, 24, 32.
+// mustAES does not panic in truth: aes.NewCipher fails for lengths other than 16,
+// 24 and 32 only.
 func mustAES(key [16]byte) cipher.Block {
 	b, err := aes.NewCipher(key[:])
 	if err != nil {

@@ -17,9 +17,6 @@ const (
 	flagsKnown       = flagUnregistered
 )
 
-// minPartyBytes is the size of the smallest party in a row: four empty fields.
-const minPartyBytes = 4
-
 var (
 	errRowShort    = errors.New("row ends early")
 	errRowTrailing = errors.New("row has bytes after its end")
@@ -179,15 +176,11 @@ func (r *rowReader) party() Party {
 	return Party{Type: r.field(), ID: r.field(), Name: r.field(), Metadata: r.field()}
 }
 
-// targets reads their number, which the rest of the row must be able to hold.
+// targets reads their number.
 func (r *rowReader) targets() int {
 	n := r.uvarint()
-	switch {
-	case n > audit.MaxTargets:
+	if n > audit.MaxTargets {
 		r.fail(errRowTargets)
-		return 0
-	case int(n)*minPartyBytes > len(r.rest): //nolint:gosec // at most MaxTargets
-		r.fail(errRowShort)
 		return 0
 	}
 	return int(n) //nolint:gosec // at most MaxTargets

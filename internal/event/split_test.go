@@ -35,6 +35,7 @@ func TestSplitNDJSON(t *testing.T) {
 		"{}\n":                      {"1:{}"},
 		"{}\r\n{}\r\n":              {"1:{}", "2:{}"},
 		"\n{\"a\":1}\n\n  {} \n[\n": {"2:{\"a\":1}", "4:{}", "5:["},
+		"{}\n[":                     {"1:{}", "2:["},
 		"{}\r{}":                    {"1:{}\r{}"},
 	} {
 		got, err := collect(SplitNDJSON([]byte(body)))
