@@ -97,6 +97,9 @@ func (l *Ledger) appendNothing(ctx context.Context, org string) (Result, error) 
 
 // enqueue puts a load into the log's pool and starts an owner if there is none.
 func (l *Ledger) enqueue(lg *logState, ld *load) error {
+	if lg.dropped.Load() {
+		return errDropped(lg.org)
+	}
 	lg.mu.Lock()
 	defer lg.mu.Unlock()
 	if err := l.admit(lg, ld); err != nil {

@@ -115,6 +115,14 @@ func (b *Batch) Organization() string {
 	return b.org
 }
 
+// Bytes returns the memory that the events take.
+func (b *Batch) Bytes() int {
+	if b.load == nil {
+		return 0
+	}
+	return b.bytes()
+}
+
 // Len returns the number of events.
 func (b *Batch) Len() int {
 	if b.load == nil {

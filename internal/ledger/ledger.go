@@ -189,10 +189,10 @@ func (l *Ledger) Drop(ctx context.Context, org string) error {
 	l.mu.Lock()
 	l.dropped[org] = struct{}{}
 	l.mu.Unlock()
-	lg.own.Lock()
+	lg.dropped.Store(true)
+	lg.own.Lock() // waits for the commit under way
 	defer lg.own.Unlock()
-	lg.dropped, lg.loaded = true, false
-	lg.head = Head{}
+	lg.head, lg.loaded = Head{}, false
 	if err := l.cfg.Store.Drop(ctx, org); err != nil {
 		return fmt.Errorf("drop log: %w", err)
 	}

@@ -28,18 +28,18 @@ type logState struct {
 	changed    chan struct{} // closed after the next commit; nil when nobody waits
 
 	// own is held by the owner during a round, and by Drop.
-	own     sync.Mutex
-	loaded  bool // head is the store's, and it may be appended to
-	head    Head
-	keys    event.Keys // of the block that the next entry lies in, unless that begins with it
-	dropped bool
+	own    sync.Mutex
+	loaded bool // head is the store's, and it may be appended to
+	head   Head
+	keys   event.Keys // of the block that the next entry lies in, unless that begins with it
 
 	// signing is held while a checkpoint is made.
 	signing  sync.Mutex
 	newest   signedCheckpoint // its note is nil while it is not known
 	verified bool             // the tree was shown to extend newest
 
-	warned atomic.Bool // the operator was told that the log is behind
+	dropped atomic.Bool // by Drop, for good
+	warned  atomic.Bool // the operator was told that the log is behind
 }
 
 // commitSignal returns a channel that is closed after the next commit.
@@ -73,7 +73,8 @@ func (l *Ledger) acquire(org string) (*logState, error) {
 	lg, ok := l.logs[org]
 	if !ok {
 		lg = &logState{org: org}
-		_, lg.dropped = l.dropped[org]
+		_, dropped := l.dropped[org]
+		lg.dropped.Store(dropped)
 		l.logs[org] = lg
 	}
 	l.use(lg)

@@ -26,9 +26,13 @@ type round struct {
 
 	commit   Commit
 	tree     frontier
-	received int64         // received_at of the round
-	keys     event.Keys    // of the block that the next entry lies in, unless that begins with it
-	cipher   *event.Cipher // of keys; nil until the round's first entry
+	received int64      // received_at of the round
+	keys     event.Keys // of the block that the next entry lies in, unless that begins with it
+	entered  bool       // cipher is that of keys
+	// cipher is that of the keys used last. It outlives the round: making one
+	// costs more than ordering an event.
+	cipher     *event.Cipher
+	cipherKeys event.Keys
 
 	table   keyTable
 	since   int64       // receipts from before are forgotten
@@ -41,13 +45,12 @@ type blockCipher struct {
 	*event.Cipher
 }
 
-// forget drops what the round points to, and secrets.
+// forget drops what the round points to.
 func (r *round) forget() {
 	clear(r.loads)
 	clear(r.commit.Rows)
-	clear(r.commit.Blocks)
 	r.loads = r.loads[:0]
-	r.keys, r.cipher, r.earlier = event.Keys{}, nil, blockCipher{}
+	r.earlier = blockCipher{}
 }
 
 // order makes the commit of the round's loads on the log's head. It may be
@@ -71,7 +74,7 @@ func (r *round) begin(l *Ledger, lg *logState) {
 	r.tree.set(lg.head)
 	r.received = max(l.cfg.Now().UnixMilli(), lg.head.ReceivedAt, 0)
 	r.since = r.received - l.cfg.IdempotencyWindow.Milliseconds()
-	r.keys, r.cipher, r.earlier = lg.keys, nil, blockCipher{}
+	r.keys, r.entered, r.earlier = lg.keys, false, blockCipher{}
 	c := &r.commit
 	*c = Commit{
 		Organization: lg.org, Prev: lg.head.Size, ReceivedAt: r.received,
@@ -134,7 +137,7 @@ func (r *round) placeResolved(ld *load) error {
 // record gives one event the next place: salt, digest, id, leaf.
 func (r *round) record(ld *load, it *item) error {
 	seq := r.tree.size
-	if r.cipher == nil || seq%BlockSize == 0 {
+	if !r.entered || seq%BlockSize == 0 {
 		if err := r.enterBlock(seq); err != nil {
 			return err
 		}
@@ -171,7 +174,10 @@ func (r *round) enterBlock(seq uint64) error {
 		r.keys = keys
 		r.commit.Blocks = append(r.commit.Blocks, BlockKeys{Block: seq / BlockSize, Keys: keys})
 	}
-	r.cipher = r.keys.Cipher()
+	if r.cipher == nil || r.cipherKeys != r.keys {
+		r.cipher, r.cipherKeys = r.keys.Cipher(), r.keys
+	}
+	r.entered = true
 	return nil
 }
 

@@ -177,8 +177,8 @@ func (l *Ledger) landed(ctx context.Context, lg *logState, r *round) (bool, erro
 // loadHead reads the head and the current block's keys, unless they are known.
 // Its error is for the API's caller: the log cannot be appended to.
 func (l *Ledger) loadHead(ctx context.Context, lg *logState) error {
-	if lg.dropped {
-		return audit.Errorf(audit.CodeNotFound, "There is no organization %s.", lg.org)
+	if lg.dropped.Load() {
+		return errDropped(lg.org)
 	}
 	if lg.loaded {
 		return nil
@@ -201,4 +201,8 @@ func (l *Ledger) loadHead(ctx context.Context, lg *logState) error {
 	head.Frontier = slices.Clone(head.Frontier)
 	lg.head, lg.loaded = head, true
 	return nil
+}
+
+func errDropped(org string) error {
+	return audit.Errorf(audit.CodeNotFound, "There is no organization %s.", org)
 }

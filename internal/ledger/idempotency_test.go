@@ -1,0 +1,272 @@
+package ledger_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
+)
+
+// send appends one batch of these events.
+func send(t testing.TB, l *ledger.Ledger, change func(*ledger.Batch), events ...*event.Event) (ledger.Result, error) {
+	t.Helper()
+	b := ledger.NewBatch("acme")
+	add(t, b, events...)
+	if change != nil {
+		change(b)
+	}
+	return l.Append(t.Context(), b)
+}
+
+func mustSend(t testing.TB, l *ledger.Ledger, change func(*ledger.Batch), events ...*event.Event) []ledger.Outcome {
+	t.Helper()
+	res, err := send(t, l, change, events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Receipts
+}
+
+func partial(b *ledger.Batch) { b.Partial = true }
+
+func requestKey(key string) func(*ledger.Batch) {
+	return func(b *ledger.Batch) { b.RequestKey = key }
+}
+
+func TestSameKeySameEvent(t *testing.T) {
+	s := newStore()
+	l := open(t, s)
+	record(t, l, "acme", 0, 5)
+	first := mustSend(t, l, nil, newEvent(1, "k"))[0]
+	again := mustSend(t, l, nil, newEvent(1, "k"))[0]
+	inOneBatch := mustSend(t, l, nil, newEvent(2, "j"), newEvent(1, "k"), newEvent(2, "j"))
+	afterRestart := mustSend(t, open(t, s), nil, newEvent(1, "k"))[0]
+	for _, o := range []ledger.Outcome{again, inOneBatch[1], afterRestart} {
+		if !o.Duplicate || o.Seq != first.Seq || o.ID != first.ID || o.ReceivedAt != first.ReceivedAt {
+			t.Errorf("got %+v, want the receipt of %+v", o, first)
+		}
+	}
+	if a, b := inOneBatch[0], inOneBatch[2]; a.Duplicate || !b.Duplicate || a.Seq != b.Seq || a.ID != b.ID {
+		t.Errorf("got %+v and %+v", a, b)
+	}
+	if n := len(verify(t, l, "acme")); n != 7 {
+		t.Errorf("%d entries", n)
+	}
+	// The same key of another organization is another key.
+	b := ledger.NewBatch("globex")
+	add(t, b, newEvent(9, "k"))
+	if res, err := l.Append(t.Context(), b); err != nil || res.Receipts[0].Duplicate {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+func TestReceiptFromAnEarlierBlock(t *testing.T) {
+	l := open(t, newStore())
+	record(t, l, "acme", 0, ledger.BlockSize-1)
+	first := mustSend(t, l, nil, newEvent(1, "a"), newEvent(2, "b"), newEvent(3, "c"))
+	record(t, l, "acme", 0, 10)
+	again := mustSend(t, l, nil, newEvent(3, "c"), newEvent(1, "a"), newEvent(2, "b"))
+	for i, o := range again {
+		if want := first[(i+2)%3]; o.ID != want.ID || o.Seq != want.Seq || !o.Duplicate {
+			t.Errorf("got %+v, want %+v", o, want)
+		}
+	}
+	verify(t, l, "acme")
+}
+
+func TestSameKeyOtherEvent(t *testing.T) {
+	l := open(t, newStore())
+	mustSend(t, l, nil, newEvent(1, "k"))
+	other := newEvent(1, "k")
+	other.Location = []byte("198.51.100.1") // in the details only
+
+	_, err := send(t, l, nil, newEvent(2, ""), other, newEvent(3, ""))
+	if e := wantCode(t, err, audit.CodeIdempotencyConflict); e.Line != 2 || e.Field != "/idempotency_key" {
+		t.Errorf("got %+v", e)
+	}
+	_, err = send(t, l, nil, newEvent(4, "x"), newEvent(5, "x"))
+	wantCode(t, err, audit.CodeIdempotencyConflict)
+	if n := len(verify(t, l, "acme")); n != 1 {
+		t.Fatalf("%d entries: a refused batch was recorded in part", n)
+	}
+	// The keys of a refused batch are free.
+	if o := mustSend(t, l, nil, newEvent(4, "x"))[0]; o.Duplicate {
+		t.Errorf("got %+v", o)
+	}
+
+	got := mustSend(t, l, partial, newEvent(6, ""), other, newEvent(7, "y"), newEvent(8, "y"))
+	for i, want := range []audit.Code{"", audit.CodeIdempotencyConflict, "", audit.CodeIdempotencyConflict} {
+		switch {
+		case want == "" && (got[i].Err != nil || got[i].Seq < 2):
+			t.Errorf("event %d: %+v", i, got[i])
+		case want != "" && (got[i].Err == nil || got[i].Err.Code != want || got[i].Err.Line != i+1):
+			t.Errorf("event %d: %+v", i, got[i])
+		}
+	}
+	if n := len(verify(t, l, "acme")); n != 4 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+func TestRequestKey(t *testing.T) {
+	s := newStore()
+	l := open(t, s)
+	req := requestKey("r1")
+	first := mustSend(t, l, req, newEvent(1, ""), newEvent(1, ""), newEvent(2, "own"))
+	again := mustSend(t, open(t, s), req, newEvent(1, ""), newEvent(1, ""), newEvent(2, "own"))
+	for i := range first {
+		if first[i].Seq != uint64(i) || first[i].Duplicate {
+			t.Errorf("first %d: %+v", i, first[i])
+		}
+		if again[i].Seq != uint64(i) || !again[i].Duplicate || again[i].ID != first[i].ID {
+			t.Errorf("again %d: %+v", i, again[i])
+		}
+	}
+	for name, events := range map[string][]*event.Event{
+		"fewer": {newEvent(1, ""), newEvent(1, "")},
+		"more":  {newEvent(1, ""), newEvent(1, ""), newEvent(2, "own"), newEvent(3, "")},
+		"other": {newEvent(1, ""), newEvent(1, ""), newEvent(3, "")},
+	} {
+		_, err := send(t, l, req, events...)
+		if e := wantCode(t, err, audit.CodeIdempotencyConflict); e.Line != 0 || e.Field != "Idempotency-Key" {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	// An event's own key and a request's are different things, and an event
+	// sent before under its own key is not recorded again.
+	if o := mustSend(t, l, nil, newEvent(5, "r1"))[0]; o.Duplicate {
+		t.Errorf("%+v", o)
+	}
+	got := mustSend(t, l, requestKey("r2"), newEvent(2, "own"), newEvent(6, ""))
+	if !got[0].Duplicate || got[0].Seq != 2 || got[1].Duplicate {
+		t.Errorf("%+v", got)
+	}
+	if n := len(verify(t, l, "acme")); n != 5 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+func TestKeysAreForgottenAfterTheWindow(t *testing.T) {
+	c := &clock{ms: 1_772_000_000_000}
+	l := open(t, newStore(), at(c), func(cfg *ledger.Config) { cfg.IdempotencyWindow = time.Hour })
+	mustSend(t, l, nil, newEvent(1, "k"))
+	c.ms += time.Hour.Milliseconds()
+	if o := mustSend(t, l, nil, newEvent(1, "k"))[0]; !o.Duplicate {
+		t.Errorf("forgotten in the window: %+v", o)
+	}
+	c.ms++
+	if o := mustSend(t, l, nil, newEvent(2, "k"))[0]; o.Duplicate || o.Seq != 1 {
+		t.Errorf("remembered after the window: %+v", o)
+	}
+	if o := mustSend(t, l, nil, newEvent(2, "k"))[0]; !o.Duplicate || o.Seq != 1 {
+		t.Errorf("the key's new receipt was not kept: %+v", o)
+	}
+	verify(t, l, "acme")
+}
+
+// A round in which the store cannot be asked for one batch's keys still records
+// the others, and what was recorded earlier is answered although commits fail.
+func TestReceiptsWhileTheStoreFails(t *testing.T) {
+	s := newStore()
+	l := open(t, s)
+	first := mustSend(t, l, nil, newEvent(1, "k"))[0]
+	s.onReceipt = func() error { return errors.New("bad block") }
+	_, err := send(t, l, nil, newEvent(2, "j"))
+	wantCode(t, err, audit.CodeUnavailable)
+	record(t, l, "acme", 3, 1)
+	s.onReceipt = nil
+
+	s.onCommit = func(*ledger.Commit) (bool, error) { return false, ledger.ErrDiskFull }
+	if o := mustSend(t, l, nil, newEvent(1, "k"))[0]; o.Seq != first.Seq {
+		t.Errorf("%+v", o)
+	}
+	_, err = send(t, l, nil, newEvent(1, "k"), newEvent(4, ""))
+	wantCode(t, err, audit.CodeDiskFull)
+	s.onCommit = nil
+	if n := len(verify(t, l, "acme")); n != 2 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// Against a model: a map from key to what was sent and where it went.
+func TestIdempotencyModel(t *testing.T) {
+	type sent struct {
+		n   int
+		seq uint64
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		s := newStore()
+		l := open(t, s)
+		model, next := map[string]sent{}, uint64(0)
+		for range rapid.IntRange(1, 15).Draw(rt, "batches") {
+			b := ledger.NewBatch("acme")
+			b.Partial = rapid.Bool().Draw(rt, "partial")
+			trial, at := map[string]sent{}, next
+			var want []any // a seq, or an error
+			conflicts := false
+			for range rapid.IntRange(1, 6).Draw(rt, "events") {
+				key := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(rt, "key")
+				n := rapid.IntRange(0, 1).Draw(rt, "n")
+				add(t, b, newEvent(n, key))
+				old, ok := trial[key]
+				if !ok {
+					old, ok = model[key]
+				}
+				switch {
+				case key != "" && ok && old.n == n:
+					want = append(want, old.seq)
+				case key != "" && ok:
+					want = append(want, errors.New("conflict"))
+					conflicts = true
+				default:
+					want = append(want, at)
+					if key != "" {
+						trial[key] = sent{n, at}
+					}
+					at++
+				}
+			}
+			res, err := l.Append(t.Context(), b)
+			if conflicts && !b.Partial {
+				if err == nil {
+					rt.Fatal("a conflict was accepted")
+				}
+				continue
+			}
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for i, o := range res.Receipts {
+				seq, ok := want[i].(uint64)
+				if ok != (o.Err == nil) || ok && seq != o.Seq || ok && o.Duplicate != (seq < next || i > 0 && o.Seq <= maxSeq(res.Receipts[:i])) {
+					rt.Fatalf("event %d: got %+v, want %v", i, o, want[i])
+				}
+			}
+			for k, v := range trial {
+				model[k] = v
+			}
+			next = at
+			if rapid.Bool().Draw(rt, "restart") {
+				l = open(t, s)
+			}
+		}
+		verify(t, l, "acme")
+	})
+}
+
+// maxSeq returns the highest seq among outcomes, 0 for none; entries of one batch
+// get rising ones.
+func maxSeq(outcomes []ledger.Outcome) uint64 {
+	var m uint64
+	for _, o := range outcomes {
+		if o.Err == nil {
+			m = max(m, o.Seq)
+		}
+	}
+	return m
+}
