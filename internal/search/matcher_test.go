@@ -30,6 +30,9 @@ func someEntries(t *rapid.T, least, most int) []*event.Entry {
 		}
 		received += rapid.Int64Range(0, 3).Draw(t, "pause")
 		e := &event.Entry{Event: *ev, Seq: uint64(i), ReceivedAt: received}
+		if i > 0 && rapid.IntRange(0, 2).Draw(t, "same time") == 0 {
+			e.OccurredAt = entries[rapid.IntRange(0, i-1).Draw(t, "as")].OccurredAt
+		}
 		e.Unregistered = rapid.IntRange(0, 3).Draw(t, "unregistered") == 0
 		e.ID = cipher.ID(received, e.Seq)
 		entries = append(entries, e)
@@ -51,22 +54,74 @@ func TestMatcher(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		entries := someEntries(t, 1, 4)
 		plain := auditEntries(entries)
-		q := searchtest.Queries(plain).Draw(t, "query")
-		m := search.Compile(q)
-		for i, e := range entries {
-			want := q.Match(&plain[i])
-			if got := m.Match(e); got != want {
-				t.Fatalf("%s: Matcher says %v, Query.Match %v, of %s", q, got, want, e.AppendJSON(nil, testOrg))
-			}
-			checkHints(t, m, e, want)
-			asked++
-			if want {
-				found++
+		for _, q := range rapid.SliceOfN(searchtest.Queries(plain), 1, 10).Draw(t, "queries") {
+			m := search.Compile(q)
+			for i, e := range entries {
+				want := q.Match(&plain[i])
+				if got := m.Match(e); got != want {
+					t.Fatalf("%s: Matcher says %v, Query.Match %v, of %s", q, got, want, e.AppendJSON(nil, testOrg))
+				}
+				checkHints(t, m, e, want)
+				asked++
+				if want {
+					found++
+				}
 			}
 		}
 	})
 	if found < asked/20 || found > asked*19/20 {
 		t.Errorf("%d of %d matched: the queries show little", found, asked)
+	}
+}
+
+// TestMatcherCorners asks for what is easily got wrong. What is right is said in
+// the tests of Query.Match.
+func TestMatcherCorners(t *testing.T) {
+	ev, err := event.FromAudit(&audit.Event{
+		Action: "API_KEY.Created", OccurredAt: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC),
+		Actor:   audit.Actor{Type: "acty", ID: "İD\u212a", Name: strings.Repeat("Ä", 300) + "Z"},
+		Targets: []audit.Target{{Type: "tarty", ID: "T"}, {Type: "x", ID: "ẞ\n\"", Metadata: audit.Metadata{"a.b": "one", "a": map[string]any{"b": "two"}}}},
+		Metadata: audit.Metadata{
+			"keyonly": nil, "n": []any{1e21, -0.5, true, []any{"in\tside", map[string]any{"deep": "x"}}}, "ab": "ab", "": map[string]any{"": "empty"},
+			"a": map[string]any{"b.c": map[string]any{"d": "abcd"}}, "q\"\\": "quoted \"\\ value", "s": "",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &event.Entry{Event: *ev, ReceivedAt: 1_772_000_000_000, ID: event.Keys{}.Cipher().ID(1_772_000_000_000, 0)}
+	plain := e.Audit(testOrg)
+	var matches int
+	for _, text := range []string{
+		"acty", "tarty", "keyonly", "null", "deep", "api_key.c", "API_KEY", "action:API_KEY.*", "action:api_key.*", "action:API_KEY.Created*",
+		"i\u0307d", "id\u212a", "İDk", "idK", "actor:İDK", "ÄZ", "äz", "actor.name:äz", "actor.name:ÄÄ", "ß", "ẞ", `"ß\n\""`, `target:"ẞ\n\""`,
+		"1e+21", "1E+21", "-0.5", `"-0.5"`, "true", "TRUE", "metadata.n:true", "metadata.n:TRUE", "metadata.n:1e+21", "metadata.n:1e21", "metadata.n:1000000000000000000000",
+		`metadata.n:"in\tside"`, `metadata.n:in`, `in`, `"IN\tS"`, "metadata.n.deep:x", "metadata.deep:x", "metadata.n:x", "metadata.keyonly:null", `metadata.keyonly:""`,
+		`metadata.s:""`, "metadata.ab:ab", "metadata.a:b", "metadata.a.b.c.d:abcd", "metadata.a.b.c:abcd", "metadata.a.d:abcd", "metadata.ab.c.d:abcd", "metadata.aXb.c.d:abcd",
+		"metadata..:empty", `metadata..x:empty`, "target.metadata.a.b:one", "target.metadata.a.b:two", "target.metadata.ab:two", "actor.metadata.a.b:one",
+		`"metadata.q\"\\":"quoted \"\\ value"`, `"\"\\ VAL"`, `quoted`, plain.ID, strings.ToLower(plain.ID), plain.ID[:25], "id:" + plain.ID, "id:" + strings.ToLower(plain.ID),
+		"version:1", "version:11", "schema:unregistered", "-schema:unregistered", "location:x", "-location:x", "target:T target:nope", "-target:T", "target:t",
+		"target.type:x target.id:T", "after:2026-03-01T09:30:00Z", "before:2026-03-01T09:30:00Z", "before:2026-03-01T09:30:00.000000001Z",
+	} {
+		q, err := audit.ParseQuery(text)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, unregistered := range []bool{false, true} {
+			e.Unregistered = unregistered
+			plain = e.Audit(testOrg)
+			want := q.Match(&plain)
+			if got := search.Compile(q).Match(e); got != want {
+				t.Errorf("%s: Matcher says %v, Query.Match %v", q, got, want)
+			}
+			if want {
+				matches++
+			}
+		}
+	}
+	if matches < 40 {
+		t.Errorf("only %d matches", matches)
 	}
 }
 
