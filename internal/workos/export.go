@@ -132,11 +132,9 @@ func (w *dropIn) findExport(r *server.Request, id string) (export.Job, error) {
 	if err != nil {
 		return job, err
 	}
-	if _, err := r.AllowOrg(job.Organization); err != nil {
-		return job, err
+	if !r.Opens(job.Organization) || job.Format != export.CSV {
+		return job, audit.Errorf(audit.CodeNotFound, "there is no CSV export %q", short(id))
 	}
-	if job.Format != export.CSV {
-		return job, audit.Errorf(audit.CodeNotFound, "export %q is not CSV", short(id))
-	}
-	return job, nil
+	_, err = r.AllowOrg(job.Organization)
+	return job, err
 }

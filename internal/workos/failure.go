@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/schema"
@@ -159,7 +160,8 @@ func dotted(prefix, pointer string) string {
 
 // answer writes a JSON answer.
 func answer(w http.ResponseWriter, status int, v any) error {
-	body, err := json.Marshal(v, json.Deterministic(true))
+	// A message may quote what the client sent, UTF-8 or not.
+	body, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
