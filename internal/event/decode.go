@@ -93,8 +93,8 @@ func (d *Decoder) checkRecord(data []byte, ev *Event) error {
 }
 
 // finish sets what an event means by leaving a field out.
-func (ev *Event) finish() {
-	if ev.Version == 0 {
-		ev.Version = 1
+func (e *Event) finish() {
+	if e.Version == 0 {
+		e.Version = 1
 	}
 }

@@ -35,8 +35,8 @@ func AppendRow(dst []byte, ev *Event) []byte {
 		flags |= flagUnregistered
 	}
 	dst = append(dst, flags)
-	dst = binary.AppendUvarint(dst, uint64(ev.Version)) //nolint:gosec // 1..MaxVersion
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(ev.OccurredAt))
+	dst = binary.AppendUvarint(dst, uint64(ev.Version))                //nolint:gosec // 1..MaxVersion
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(ev.OccurredAt)) //nolint:gosec // not negative
 	dst = appendField(dst, ev.Action)
 	dst = appendParty(dst, &ev.Actor)
 	dst = appendField(dst, ev.Location)
@@ -183,5 +183,5 @@ func (r *rowReader) targets() int {
 		r.fail(errRowTargets)
 		return 0
 	}
-	return int(n) //nolint:gosec // at most MaxTargets
+	return int(n)
 }

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"iter"
+	"slices"
 
 	"github.com/stelehq/stele/audit"
 )
@@ -93,5 +94,5 @@ func trimSpace(b []byte) []byte {
 	for len(b) > 0 && skipSpace(b, len(b)-1) == len(b) {
 		b = b[:len(b)-1]
 	}
-	return b[:len(b):len(b)]
+	return slices.Clip(b)
 }

@@ -58,8 +58,7 @@ func FuzzWalk(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		calls := 0
-		var walk func(v []byte) bool
-		walk = func(v []byte) bool {
+		walk := func(v []byte) bool {
 			if calls++; calls > 2*len(b)*len(b)+2 {
 				t.Fatal("too many calls")
 			}
