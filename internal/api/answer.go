@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/server"
@@ -50,6 +52,15 @@ func appendPosition(dst []byte, p *audit.Position) []byte {
 	dst = append(dst, `,"received_at":"`...)
 	dst = event.AppendMillis(dst, p.ReceivedAt.UnixMilli())
 	return append(dst, `"}`...)
+}
+
+// appendText appends a JSON string.
+func appendText(dst []byte, text string) []byte {
+	dst, err := jsontext.AppendQuote(dst, text)
+	if err != nil {
+		panic(err) // not UTF-8: nothing that Stele has recorded
+	}
+	return dst
 }
 
 // next is the cursor of the next page of a list: null when this is the last.

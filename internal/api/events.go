@@ -57,7 +57,7 @@ func appendPage(b []byte, org string, page *search.Page) []byte {
 		b = e.AppendJSON(b, org)
 	}
 	b = append(b, `],"next":`...)
-	b = strconv.AppendQuote(b, page.Next.String()) // characters of URLs only
+	b = appendText(b, page.Next.String())
 	b = append(b, `,"has_more":`...)
 	b = strconv.AppendBool(b, page.More)
 	b = append(b, `,"complete_through":`...)
@@ -175,19 +175,19 @@ func (a *api) facets(w http.ResponseWriter, r *server.Request) error {
 	return server.WriteJSON(w, http.StatusOK, out)
 }
 
-// facetField reads a field whose values can be counted; text has none.
+// facetField reads a field whose values can be counted; free text has none.
 func facetField(name string) (audit.Field, error) {
-	switch name {
-	case "":
+	if name == "" {
 		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "field is missing; name the field whose values to count, such as action or actor")
-	case "actor":
-		return audit.FieldActorID, nil
-	case "target":
-		return audit.FieldTargetID, nil
-	case string(audit.FieldText):
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "text is not a field with values")
 	}
-	return audit.Field(name), nil
+	field, err := audit.ParseField(name)
+	if err != nil {
+		return "", named("field", err)
+	}
+	if field == audit.FieldText {
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "text is not a field whose values can be counted")
+	}
+	return field, nil
 }
 
 // named gives an error for the caller that names no field one.

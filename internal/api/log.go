@@ -2,7 +2,7 @@ package api
 
 import (
 	"compress/gzip"
-	"errors"
+	"encoding/base64"
 	"mime"
 	"net/http"
 	"strconv"
@@ -29,7 +29,17 @@ func (a *api) proveEvent(w http.ResponseWriter, r *server.Request) error {
 	if wantsText(r.Header.Values("Accept")) {
 		return writeBytes(w, http.StatusOK, textType, []byte(proof.Proof))
 	}
-	return server.WriteJSON(w, http.StatusOK, proof)
+	return a.answer(w, func(b []byte) []byte {
+		b = append(b, `{"entry":`...)
+		b = e.AppendJSON(b, r.Org())
+		b = append(b, `,"record":`...)
+		b = appendText(b, proof.Record)
+		b = append(b, `,"salt":"`...)
+		b = base64.StdEncoding.AppendEncode(b, proof.Salt)
+		b = append(b, `","proof":`...)
+		b = appendText(b, proof.Proof)
+		return append(b, '}')
+	})
 }
 
 // wantsText reports whether the first type that Accept names, of those there
@@ -90,9 +100,6 @@ func (a *api) tile(w http.ResponseWriter, r *server.Request) error {
 		data, err = a.Ledger.Bundle(r.Context(), r.Org(), at.index, at.width)
 	} else {
 		data, err = a.Ledger.Tile(r.Context(), r.Org(), at.level, at.index, at.width)
-	}
-	if errors.Is(err, ledger.ErrNotFound) {
-		return errNoTile
 	}
 	if err != nil {
 		return err
