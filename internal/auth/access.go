@@ -96,8 +96,8 @@ func (a Access) Purpose() Purpose { return a.purpose }
 // IsScoped says that the handler finds the organization itself.
 func (a Access) IsScoped() bool { return a.kind == accessScoped }
 
-// IsShared says that the route concerns no organization.
-func (a Access) IsShared() bool { return a.kind == accessShared }
+// ChecksPath says that the organization in {org} is checked.
+func (a Access) ChecksPath() bool { return a.kind == accessNeed }
 
 // Roles are those that are admitted, with admin.
 func (a Access) Roles() []Role {

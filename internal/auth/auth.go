@@ -140,13 +140,13 @@ func hashOf(key string) [32]byte {
 
 func (a *Authenticator) checkOrganization(ctx context.Context, id string) error {
 	_, err := a.catalog.Organization(ctx, id)
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, &audit.Error{Code: audit.CodeNotFound}) {
 		return unauthorized()
 	}
-	if err != nil {
-		return fmt.Errorf("authenticate: %w", err)
-	}
-	return nil
+	return fmt.Errorf("authenticate: %w", err)
 }
 
 // CreateKey makes a key from k's Name, Role, Organization and CreatedBy. The

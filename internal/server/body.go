@@ -96,10 +96,10 @@ func (m *bodyMemory) fill(r *Request, src io.Reader, limit int) (err error) {
 		}
 		n, err := src.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF && len(b.bytes) <= limit { //nolint:errorlint // a reader's end is io.EOF itself
+		if errors.Is(err, io.EOF) && len(b.bytes) <= limit {
 			return nil
 		}
-		if err != nil && err != io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}
@@ -225,7 +225,7 @@ func (b *bodyReader) finish() error {
 		if n > 0 {
 			return errors.New("bytes after the end")
 		}
-		if err == io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -236,13 +236,13 @@ func (b *bodyReader) finish() error {
 
 // explain turns an error of reading into one for the caller.
 func (b *bodyReader) explain(err error) error {
-	if b.err != nil && b.err != io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+	if b.err != nil && !errors.Is(b.err, io.EOF) {
 		err = b.err
 	}
 	if _, ok := errors.AsType[*audit.Error](err); ok {
 		return err
 	}
-	if b.err == nil || b.err == io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+	if b.err == nil || errors.Is(b.err, io.EOF) {
 		return audit.Errorf(audit.CodeInvalidRequest, "the body cannot be decompressed as Content-Encoding says: %v", err)
 	}
 	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {

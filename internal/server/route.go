@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/stelehq/stele/internal/auth"
@@ -94,7 +95,7 @@ func newRoute(surface *Surface, from *Route) *route {
 		panic(fmt.Sprintf("server: route %s: method %q", r.Name, r.Method))
 	}
 	r.parse()
-	if r.org >= 0 && (r.Access.IsScoped() || r.Access.IsShared()) {
+	if r.org >= 0 && !r.Access.ChecksPath() {
 		panic(fmt.Sprintf("server: route %s has {org} but its access does not look at it", r.Name))
 	}
 	return r
@@ -109,16 +110,19 @@ func (r *route) parse() {
 	texts := strings.Split(path, "/")
 	rests := 0
 	for i, text := range texts {
-		seg, name := parseSegment(text, i == len(texts)-1)
+		seg, name, ok := parseSegment(text, i == len(texts)-1)
 		if seg.kind == segmentRest {
 			rests++
 		}
-		if seg.kind == segmentLiteral && (strings.ContainsAny(text, "{}%") && text != "{$}" || text == "") || rests > 1 {
+		if !ok || rests > 1 {
 			panic(fmt.Sprintf("server: route %s: pattern %q: segment %q", r.Name, r.Pattern, text))
 		}
 		r.segments = append(r.segments, seg)
 		if seg.kind == segmentLiteral {
 			continue
+		}
+		if slices.Contains(r.params, name) {
+			panic(fmt.Sprintf("server: route %s: pattern %q: two {%s}", r.Name, r.Pattern, name))
 		}
 		if name == "org" {
 			r.org = len(r.params)
@@ -127,17 +131,18 @@ func (r *route) parse() {
 	}
 }
 
-func parseSegment(text string, last bool) (seg segment, name string) {
+func parseSegment(text string, last bool) (seg segment, name string, ok bool) {
 	if text == "{$}" && last {
-		return segment{}, ""
+		return segment{}, "", true
 	}
-	name, ok := strings.CutPrefix(text, "{")
-	if !ok || !strings.HasSuffix(name, "}") || name == "}" || name == "...}" {
-		return segment{literal: text}, ""
+	if !strings.ContainsAny(text, "{}%") {
+		return segment{literal: text}, "", text != ""
 	}
-	name = strings.TrimSuffix(name, "}")
+	name, opened := strings.CutPrefix(text, "{")
+	name, closed := strings.CutSuffix(name, "}")
+	kind := segmentParam
 	if rest, ok := strings.CutSuffix(name, "..."); ok {
-		return segment{kind: segmentRest}, rest
+		name, kind = rest, segmentRest
 	}
-	return segment{kind: segmentParam}, name
+	return segment{kind: kind}, name, opened && closed && name != "" && !strings.ContainsAny(name, "{}%$")
 }
