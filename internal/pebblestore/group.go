@@ -35,12 +35,12 @@ func (c *committer) run() {
 	for range c.s.queue.wake {
 		for {
 			taken := c.s.queue.take(spare)
+			spare = taken // the queue has the other one now, also when this is empty
 			if len(taken) == 0 {
 				break
 			}
 			c.serve(taken)
 			clear(taken)
-			spare = taken
 		}
 	}
 	c.s.queue.refuse(errClosed)
