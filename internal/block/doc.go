@@ -3,8 +3,6 @@
 // out; where the bytes are kept is the store's business.
 package block
 
-import "errors"
-
 // Limits of a block. They are part of the format: a reader refuses what is
 // beyond them.
 const (
@@ -22,10 +20,6 @@ const (
 	HeaderPart = 0
 	FilterPart = 1
 )
-
-// ErrCorrupt is in every error that says that a block is not what an [Encoder]
-// writes. Errors of fetching a part are passed on and do not have it.
-var ErrCorrupt = errors.New("corrupt block")
 
 // Field is what a question may look at. The values of a field are texts.
 type Field uint8

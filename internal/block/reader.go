@@ -1,0 +1,292 @@
+package block
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Reader reads one block. It fetches a part when something in it is asked for
+// and keeps what it decoded: the codes and times it went through, and the chunks
+// of dictionaries and metadata that single rows needed. MemoryBytes says how much
+// that is, and dropping the Reader is how to free it. All methods may be called
+// concurrently.
+//
+// Methods fail with what fetch fails with, or with an error that has
+// [ErrCorrupt] and names the part and what is wrong.
+type Reader struct {
+	h      *Header
+	fetch  func(part int) ([]byte, error)
+	chunks [][]atomic.Pointer[chunk] // by column of h.table
+	plan   atomic.Pointer[plan]
+	memory atomic.Int64
+
+	recentMu sync.Mutex
+	recent   [recentParts]recentPart // guarded by recentMu
+	next     int                     // the one to be replaced next
+}
+
+// recentParts is how many parts are kept: chunks that one row needs share parts,
+// and the parts of one row are few.
+const recentParts = 4
+
+type recentPart struct {
+	part int
+	b    []byte
+}
+
+// chunk is a decoded chunk. It is immutable. Of its fields those are set that the
+// column's kind has.
+type chunk struct {
+	texts textChunk
+	codes []uint16
+	nums  []int64  // of rows
+	ends  []uint32 // one more than values: where the first begins, and where each ends
+	meta  *metaChunk
+}
+
+func (c *chunk) memory() int {
+	n := c.texts.memory() + 2*cap(c.codes) + 8*cap(c.nums) + 4*cap(c.ends) + 96
+	if c.meta != nil {
+		n += c.meta.memory()
+	}
+	return n
+}
+
+// NewReader returns a reader of the block with the given header. fetch returns a
+// part by number; it may be called concurrently, and the Reader may keep the
+// bytes it returned for as long as it lives.
+func NewReader(h *Header, fetch func(part int) ([]byte, error)) *Reader {
+	r := &Reader{h: h, fetch: fetch, chunks: make([][]atomic.Pointer[chunk], len(h.table))}
+	n := 0
+	for i := range h.table {
+		n += len(h.table[i].chunks)
+	}
+	all := make([]atomic.Pointer[chunk], n)
+	for i := range h.table {
+		k := len(h.table[i].chunks)
+		r.chunks[i], all = all[:k:k], all[k:]
+	}
+	r.memory.Store(int64(256 + 8*n + 24*len(h.table)))
+	return r
+}
+
+// Header returns the block's header.
+func (r *Reader) Header() *Header { return r.h }
+
+// MemoryBytes is the size of everything that the Reader keeps now, without its
+// header. It grows as more is asked.
+func (r *Reader) MemoryBytes() int64 {
+	n := r.memory.Load()
+	r.recentMu.Lock()
+	defer r.recentMu.Unlock()
+	for i := range r.recent {
+		n += int64(cap(r.recent[i].b))
+	}
+	return n
+}
+
+// NewRows returns an empty set of rows of the block.
+func (r *Reader) NewRows() *Rows {
+	s := &Rows{}
+	s.Reset(r.h.Rows)
+	return s
+}
+
+// chunk returns a decoded chunk, and keeps it.
+func (r *Reader) chunk(col column, k int) (*chunk, error) {
+	slot := &r.chunks[col][k]
+	if c := slot.Load(); c != nil {
+		return c, nil
+	}
+	c, err := r.decode(col, k)
+	if err != nil {
+		return nil, err
+	}
+	if slot.CompareAndSwap(nil, c) {
+		r.memory.Add(int64(c.memory()))
+	}
+	return c, nil
+}
+
+// peek returns a decoded chunk and does not keep it.
+func (r *Reader) peek(col column, k int) (*chunk, error) {
+	if c := r.chunks[col][k].Load(); c != nil {
+		return c, nil
+	}
+	return r.decode(col, k)
+}
+
+// part returns a part, checked.
+func (r *Reader) part(part int) ([]byte, error) {
+	r.recentMu.Lock()
+	for i := range r.recent {
+		if p := &r.recent[i]; p.part == part && p.b != nil {
+			b := p.b
+			r.recentMu.Unlock()
+			return b, nil
+		}
+	}
+	r.recentMu.Unlock()
+	b, err := r.fetch(part)
+	if err != nil {
+		return nil, fmt.Errorf("block at %d: fetch part %d: %w", r.h.FirstSeq, part, err)
+	}
+	if _, err := r.h.open(part, b); err != nil {
+		return nil, fmt.Errorf("block at %d: %w", r.h.FirstSeq, err)
+	}
+	r.recentMu.Lock()
+	r.recent[r.next] = recentPart{part, b}
+	r.next = (r.next + 1) % recentParts
+	r.recentMu.Unlock()
+	return b, nil
+}
+
+// decode decodes a chunk.
+func (r *Reader) decode(col column, k int) (*chunk, error) {
+	t := &r.h.table[col]
+	at := t.chunks[k]
+	b, err := r.part(int(at.part))
+	if err != nil {
+		return nil, err
+	}
+	in := &input{rest: b[at.offset : at.offset+at.size]}
+	lo := k << t.shift
+	n := min(t.n-lo, 1<<t.shift)
+	c := &chunk{}
+	switch t.kind {
+	case kindInts:
+		c.codes = make([]uint16, n)
+		readInts(in, c.codes)
+		r.h.checkCodes(in, col, c.codes)
+	case kindSums, kindTimes:
+		c.nums = r.h.readTimes(in, col, n)
+	case kindEnds:
+		c.ends = readSums(in, n, r.h.counts[endsOf(col)])
+	case kindTexts, kindSorted:
+		c.texts = readTexts(in, n, t.kind == kindSorted)
+	case kindMeta:
+		if c.meta, err = r.readMeta(in, lo, n, nil); err != nil {
+			return nil, err
+		}
+	}
+	in.end()
+	if in.bad != "" {
+		return nil, fmt.Errorf("block at %d: %w", r.h.FirstSeq, corrupt(int(at.part), fmt.Sprintf("%s, chunk %d", col.name(), k), in.bad))
+	}
+	return c, nil
+}
+
+// checkCodes holds codes to the size of what they are codes of.
+func (h *Header) checkCodes(in *input, col column, codes []uint16) {
+	least, limit := 0, 0
+	switch col {
+	case colAction:
+		limit = h.counts[perAction]
+	case colShape:
+		limit = h.counts[perShape]
+	case colActor:
+		limit = h.counts[perActor]
+	case colTarget:
+		limit = h.counts[perTarget]
+	case colLocation:
+		limit = h.counts[perLocation]
+	case colAgent:
+		limit = h.counts[perAgent]
+	case colActorType:
+		limit = h.counts[perActorType]
+	case colTargetType:
+		limit = h.counts[perTargetType]
+	case colActionVersion:
+		least, limit = 1, maxCodes+1
+	default:
+		limit = flagUnregistered + 1
+	}
+	if in.bad == "" && (int(slices.Max(codes)) >= limit || least > 0 && slices.Min(codes) == 0) {
+		in.fail("a code is beyond its dictionary")
+	}
+}
+
+// endsOf is what a column of ends is of.
+func endsOf(col column) counted {
+	switch col {
+	case colTargetEnd:
+		return perSlot
+	case colActorEnd:
+		return perActor
+	default:
+		return perTarget
+	}
+}
+
+// readTimes decodes times of rows and holds them to the header's bounds.
+func (h *Header) readTimes(in *input, col column, n int) []int64 {
+	nums := make([]int64, n)
+	t := in.uvarint()
+	readInts(in, nums)
+	low, high, unit := h.FirstReceived, h.LastReceived, int64(1)
+	if col == colOccurred {
+		low, high, unit = h.MinOccurred, h.MaxOccurred, h.unit
+	}
+	first, last := uint64(low/unit), uint64(high/unit) //nolint:gosec // not negative
+	for i, d := range nums {
+		if col == colOccurred {
+			d = unzigzag(uint64(d)) //nolint:gosec // bits
+		}
+		t += uint64(d) //nolint:gosec // modulo 2^64
+		if t-first > last-first {
+			in.fail("a time is beyond the header's bounds")
+			return nums
+		}
+		nums[i] = int64(t) * unit //nolint:gosec // within bounds
+	}
+	return nums
+}
+
+// readSums decodes n ends, up to limit, with where the first begins before them.
+func readSums(in *input, n, limit int) []uint32 {
+	ends := make([]uint32, n+1)
+	sum := uint64(in.upTo(limit)) //nolint:gosec // small
+	readInts(in, ends[1:])
+	ends[0] = uint32(sum)
+	for i, d := range ends[1:] {
+		if sum += uint64(d); sum > uint64(limit) { //nolint:gosec // small
+			in.fail("an end is beyond the last")
+			return ends
+		}
+		ends[i+1] = uint32(sum)
+	}
+	return ends
+}
+
+// code returns one value of a column of codes.
+func (r *Reader) code(col column, i int) (int, error) {
+	shift := r.h.table[col].shift
+	c, err := r.chunk(col, i>>shift)
+	if err != nil {
+		return 0, err
+	}
+	return int(c.codes[i&(1<<shift-1)]), nil
+}
+
+// text returns one text of a column of texts.
+func (r *Reader) text(col column, i int) ([]byte, error) {
+	shift := r.h.table[col].shift
+	c, err := r.chunk(col, i>>shift)
+	if err != nil {
+		return nil, err
+	}
+	return c.texts.at(i & (1<<shift - 1)), nil
+}
+
+// ends returns where the i-th of a column of ends begins and ends.
+func (r *Reader) ends(col column, i int) (lo, hi int, err error) {
+	shift := r.h.table[col].shift
+	c, err := r.chunk(col, i>>shift)
+	if err != nil {
+		return 0, 0, err
+	}
+	j := i & (1<<shift - 1)
+	return int(c.ends[j]), int(c.ends[j+1]), nil
+}
