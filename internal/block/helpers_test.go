@@ -157,4 +157,3 @@ func expectEntry(t fataler, i int, got, want *event.Entry) {
 	}
 	t.Fatalf("row %d: %s", i, cmp.Diff(want, got))
 }
-

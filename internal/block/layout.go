@@ -159,13 +159,14 @@ const maxPaths = 250
 
 // Chunks: powers of two of values.
 const (
-	maxShift     = 14
-	codesShift   = 12
-	timesShift   = 10
-	maxMetaShift = 10
-	minTextShift = 4
-	maxTextShift = 10
-	chunkBytes   = 6 << 10 // of text, about
+	maxShift      = 14
+	codesShift    = 12
+	minCodesShift = 6 // so that a chunk of them begins a word of a set
+	timesShift    = 10
+	maxMetaShift  = 10
+	minTextShift  = 4
+	maxTextShift  = 10
+	chunkBytes    = 6 << 10 // of text, about
 )
 
 // Parts.

@@ -14,10 +14,17 @@ type metaChunk struct {
 	index  []uint32
 	texts  textChunk
 	codes  []uint16
+	// spans are where the texts of each path are, twice 0 where it has codes.
+	spans [][2]uint32
+}
+
+// textsOf returns which of the texts are of a path: lo ≤ i < hi.
+func (m *metaChunk) textsOf(path int) (lo, hi int) {
+	return int(m.spans[path][0]), int(m.spans[path][1])
 }
 
 func (m *metaChunk) memory() int {
-	return 4*cap(m.starts) + 4*cap(m.index) + 2*cap(m.codes) + m.texts.memory() + 96
+	return 4*cap(m.starts) + 4*cap(m.index) + 8*cap(m.spans) + 2*cap(m.codes) + m.texts.memory() + 96
 }
 
 // metaReader decodes a chunk of metadata.
@@ -97,6 +104,12 @@ func (m *metaReader) count(shapes []uint16) {
 		if m.plan.paths[p].kind == pathShared {
 			m.at[p] = texts
 			texts += m.counts[p]
+		}
+	}
+	m.out.spans = make([][2]uint32, len(m.plan.paths))
+	for p := range m.plan.paths {
+		if !m.plan.paths[p].dict() {
+			m.out.spans[p] = [2]uint32{m.at[p], m.at[p] + m.counts[p]}
 		}
 	}
 	m.out.index = make([]uint32, total)

@@ -126,8 +126,8 @@ func (h *Header) addColumn(in *input, info columnInfo, n int) {
 		return
 	}
 	c.shift = in.byte()
-	if c.shift > maxShift || info.kind == kindMeta && c.shift > maxMetaShift {
-		in.fail("chunks are too long")
+	if c.shift > maxShift || info.kind == kindMeta && c.shift > maxMetaShift || info.kind == kindInts && c.shift < minCodesShift {
+		in.fail("chunks are too long or too short")
 		return
 	}
 	chunks := c.shape.chunks()

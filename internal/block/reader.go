@@ -100,7 +100,7 @@ func (r *Reader) chunk(col column, k int) (*chunk, error) {
 	if c := slot.Load(); c != nil {
 		return c, nil
 	}
-	c, err := r.decode(col, k)
+	c, err := r.decode(col, k, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (r *Reader) peek(col column, k int) (*chunk, error) {
 	if c := r.chunks[col][k].Load(); c != nil {
 		return c, nil
 	}
-	return r.decode(col, k)
+	return r.decode(col, k, nil)
 }
 
 // part returns a part, checked.
@@ -143,8 +143,8 @@ func (r *Reader) part(part int) ([]byte, error) {
 	return b, nil
 }
 
-// decode decodes a chunk.
-func (r *Reader) decode(col column, k int) (*chunk, error) {
+// decode decodes a chunk; of metadata only the wanted paths when want is not nil.
+func (r *Reader) decode(col column, k int, want []bool) (*chunk, error) {
 	t := &r.h.table[col]
 	at := t.chunks[k]
 	b, err := r.part(int(at.part))
@@ -167,7 +167,7 @@ func (r *Reader) decode(col column, k int) (*chunk, error) {
 	case kindTexts, kindSorted:
 		c.texts = readTexts(in, n, t.kind == kindSorted)
 	case kindMeta:
-		if c.meta, err = r.readMeta(in, lo, n, nil); err != nil {
+		if c.meta, err = r.readMeta(in, lo, n, want); err != nil {
 			return nil, err
 		}
 	}

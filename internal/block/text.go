@@ -14,19 +14,29 @@ const smallFrame = 32
 
 // textChunk is a run of texts, decoded. It is immutable.
 type textChunk struct {
-	buf  []byte
-	ends []uint32 // of each text in buf, which is full
+	buf   []byte
+	start uint32   // of the first text in buf
+	ends  []uint32 // of each text in buf, the last being its end
 }
 
 func (t *textChunk) len() int { return len(t.ends) }
 
 func (t *textChunk) at(i int) []byte {
-	start := uint32(0)
-	if i > 0 {
-		start = t.ends[i-1]
-	}
-	end := t.ends[i]
+	start, end := t.begin(i), t.ends[i]
 	return t.buf[start:end:end]
+}
+
+// begin returns where a text begins in buf.
+func (t *textChunk) begin(i int) uint32 {
+	if i == 0 {
+		return t.start
+	}
+	return t.ends[i-1]
+}
+
+// slice returns the texts lo ≤ i < hi.
+func (t *textChunk) slice(lo, hi int) textChunk {
+	return textChunk{buf: t.buf[:t.ends[hi-1]], ends: t.ends[lo:hi], start: t.begin(lo)}
 }
 
 // search returns the first of the texts, which are sorted, that is not below key
