@@ -217,6 +217,11 @@ func (e *Encoder) appendFilter(dst []byte) []byte {
 	for _, s := range e.locations.spans {
 		b.keys = append(b.keys, xxh64(hashLocation, e.arena.at(s)))
 	}
+	return b.append(dst)
+}
+
+// append encodes the filter of keys.
+func (b *filterBuilder) append(dst []byte) []byte {
 	f, try := b.build()
 	dst = append(dst, byte(try), byte(bits.Len32(f.segment)))
 	dst = binary.AppendUvarint(dst, uint64(f.segments))

@@ -133,8 +133,7 @@ func (w *writer) appendChunk(dst []byte, e *Encoder, c *source, chunk int) []byt
 			w.batch = append(w.batch, c.text(i))
 		}
 		if c.kind == kindSorted && lo > 0 {
-			last, first := c.text(lo-1), c.text(lo)
-			c.separators = append(c.separators, first[:min(len(first), shared(last, first)+1)])
+			c.separators = append(c.separators, separator(c.text(lo-1), c.text(lo)))
 		}
 		return w.texts.append(dst, w.batch, c.kind == kindSorted)
 	}
@@ -163,6 +162,12 @@ func (w *writer) appendChunk(dst []byte, e *Encoder, c *source, chunk int) []byt
 		base = v
 	}
 	return w.texts.ints.append(dst, w.nums)
+}
+
+// separator returns the least beginning of first, the first text of a chunk, that
+// is above last, the last text of the chunk before; all of it when they are equal.
+func separator(last, first []byte) []byte {
+	return first[:min(len(first), shared(last, first)+1)]
 }
 
 func zigzag(d int64) uint64   { return uint64(d<<1) ^ uint64(d>>63) } //nolint:gosec // bits

@@ -1,0 +1,224 @@
+package block_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stelehq/stele/internal/block"
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/workload"
+)
+
+// perEvent reports nanoseconds and rate per event of benchmarks that go through
+// n of them each time.
+func perEvent(b *testing.B, n int) {
+	ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / float64(n)
+	b.ReportMetric(ns, "ns/event")
+	b.ReportMetric(1e9/ns, "events/s")
+}
+
+func benchBlock(b *testing.B, n int) ([]*event.Entry, *block.Header, [][]byte) {
+	b.Helper()
+	list := workloadEvents(b, n)
+	parts := encode(b, block.NewEncoder(block.Fast), list)
+	h, err := block.ParseHeader(parts[block.HeaderPart])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return list, h, parts
+}
+
+func fetchFrom(parts [][]byte) func(int) ([]byte, error) {
+	return func(part int) ([]byte, error) { return parts[part], nil }
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for name, level := range map[string]block.Level{"fast": block.Fast, "small": block.Small} {
+		for _, n := range []int{1024, block.MaxRows} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				list := workloadEvents(b, n)
+				enc := block.NewEncoder(level)
+				size := 0
+				b.ReportAllocs()
+				for b.Loop() {
+					enc.Reset(0)
+					for _, e := range list {
+						enc.Add(&e.Event, e.ReceivedAt)
+					}
+					size = 0
+					for _, p := range enc.Finish() {
+						size += len(p)
+					}
+				}
+				perEvent(b, n)
+				b.ReportMetric(float64(size)/float64(n), "B/event")
+			})
+		}
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	list := workloadEvents(b, block.MaxRows)
+	enc := block.NewEncoder(block.Fast)
+	b.ReportAllocs()
+	for b.Loop() {
+		enc.Reset(0)
+		for _, e := range list {
+			enc.Add(&e.Event, e.ReceivedAt)
+		}
+	}
+	perEvent(b, len(list))
+}
+
+func BenchmarkAll(b *testing.B) {
+	list, h, parts := benchBlock(b, block.MaxRows)
+	for _, desc := range []bool{false, true} {
+		b.Run(fmt.Sprintf("desc=%v", desc), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, err := range block.NewReader(h, fetchFrom(parts)).All(0, h.Rows, desc) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			perEvent(b, len(list))
+		})
+	}
+}
+
+func BenchmarkRow(b *testing.B) {
+	_, h, parts := benchBlock(b, block.MaxRows)
+	var e event.Entry
+	var scratch []byte
+	var err error
+	b.Run("cold", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r := block.NewReader(h, fetchFrom(parts))
+			if scratch, err = r.Row(i*7919%h.Rows, &e, scratch); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("warm", func(b *testing.B) {
+		r := block.NewReader(h, fetchFrom(parts))
+		for i := 0; b.Loop(); i++ {
+			if scratch, err = r.Row(i*7919%h.Rows, &e, scratch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(r.MemoryBytes()), "B/reader")
+	})
+}
+
+func BenchmarkOpen(b *testing.B) {
+	_, h, parts := benchBlock(b, block.MaxRows)
+	b.Run("header", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := block.ParseHeader(parts[0]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(len(parts[0])), "B/header")
+		b.ReportMetric(float64(h.MemoryBytes()), "B/memory")
+	})
+	b.Run("filter", func(b *testing.B) {
+		f, err := block.ParseFilter(h, parts[1])
+		if err != nil {
+			b.Fatal(err)
+		}
+		hash, _ := block.FilterHash(block.FieldTargetID, []byte(workload.TargetID(7)))
+		for b.Loop() {
+			f.MayContainHash(hash)
+		}
+		b.ReportMetric(float64(len(parts[1])), "B/filter")
+	})
+}
+
+// BenchmarkFilter finds the rows with one value of a field.
+func BenchmarkFilter(b *testing.B) {
+	list, h, parts := benchBlock(b, block.MaxRows)
+	for _, q := range []struct {
+		name  string
+		field block.Field
+		value []byte
+	}{
+		{"action", block.FieldAction, list[77].Action},
+		{"actor", block.FieldActorID, list[77].Actor.ID},
+		{"target", block.FieldTargetID, list[77].Targets[0].ID},
+		{"location", block.FieldLocation, list[77].Location},
+		{"type", block.FieldActorType, []byte("workflow")},
+	} {
+		run := func(r *block.Reader) {
+			var codes block.Codes
+			rows := r.NewRows()
+			if err := r.Equal(q.field, q.value, &codes); err != nil {
+				b.Fatal(err)
+			}
+			if err := r.Rows(&codes, nil, rows); err != nil {
+				b.Fatal(err)
+			}
+			if rows.Empty() {
+				b.Fatal("no rows")
+			}
+		}
+		b.Run(q.name+"/cold", func(b *testing.B) {
+			for b.Loop() {
+				run(block.NewReader(h, fetchFrom(parts)))
+			}
+		})
+		b.Run(q.name+"/warm", func(b *testing.B) {
+			r := block.NewReader(h, fetchFrom(parts))
+			for b.Loop() {
+				run(r)
+			}
+		})
+	}
+}
+
+func BenchmarkText(b *testing.B) {
+	_, h, parts := benchBlock(b, block.MaxRows)
+	for _, text := range []string{"inc-4242", "req_00aa", "kestrel", "zzzz", "ab12cd"} {
+		b.Run(text, func(b *testing.B) {
+			n := 0
+			for b.Loop() {
+				r := block.NewReader(h, fetchFrom(parts))
+				rows := r.NewRows()
+				if err := r.Text([]byte(text), nil, rows); err != nil {
+					b.Fatal(err)
+				}
+				n = rows.Len()
+			}
+			b.ReportMetric(float64(n), "rows")
+		})
+	}
+}
+
+func BenchmarkValues(b *testing.B) {
+	_, h, parts := benchBlock(b, block.MaxRows)
+	for name, f := range map[string]block.Field{
+		"action": block.FieldAction, "actor.type": block.FieldActorType, "actor.id": block.FieldActorID,
+		"target.type": block.FieldTargetType, "target.name": block.FieldTargetName,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				r := block.NewReader(h, fetchFrom(parts))
+				if err := r.Values(f, nil, func(block.Value) bool { return true }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkTimes(b *testing.B) {
+	_, h, parts := benchBlock(b, block.MaxRows)
+	var times []int64
+	for b.Loop() {
+		var err error
+		if times, err = block.NewReader(h, fetchFrom(parts)).AppendOccurred(times[:0], 0, h.Rows); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
