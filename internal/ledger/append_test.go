@@ -22,16 +22,6 @@ import (
 	"github.com/stelehq/stele/internal/ledger"
 )
 
-// code fails the test unless err is an audit.Error with this code.
-func wantCode(t testing.TB, err error, code audit.Code) *audit.Error {
-	t.Helper()
-	var e *audit.Error
-	if !errors.As(err, &e) || e.Code != code {
-		t.Fatalf("got error %v, want one with code %s", err, code)
-	}
-	return e
-}
-
 func TestAppendOne(t *testing.T) {
 	l := open(t, newStore())
 	res := record(t, l, "acme", 0, 1)
@@ -246,12 +236,12 @@ func TestRecordTooLarge(t *testing.T) {
 	for range 5 {
 		many.Targets = append(many.Targets, event.Party{Type: []byte("t"), ID: long})
 	}
-	if e := wantCode(t, b.Add(many), audit.CodeTooLarge); e.Field != "/targets" {
+	if e := fault(t, b.Add(many), audit.CodeTooLarge); e.Field != "/targets" {
 		t.Errorf("blames %q", e.Field)
 	}
 	escaped := newEvent(1, "")
 	escaped.Actor.ID = bytes.Repeat([]byte{1}, audit.MaxStringBytes) // six bytes each as JSON
-	if e := wantCode(t, b.Add(escaped), audit.CodeTooLarge); e.Field != "/actor" {
+	if e := fault(t, b.Add(escaped), audit.CodeTooLarge); e.Field != "/actor" {
 		t.Errorf("blames %q", e.Field)
 	}
 	if b.Len() != 1 || b.Bytes() != before {
@@ -523,8 +513,8 @@ func TestCloseDrains(t *testing.T) {
 		go func() { closed <- l.Close() }()
 		synctest.Wait()
 		select {
-		case <-closed:
-			t.Error("closed with a commit under way")
+		case err := <-closed:
+			t.Errorf("closed with a commit under way: %v", err)
 		default:
 		}
 		_, err := l.Append(t.Context(), newBatch(t, "acme", 0, 1))

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func TestSameKeyOtherEvent(t *testing.T) {
 	other.Location = []byte("198.51.100.1") // in the details only
 
 	_, err := send(t, l, nil, newEvent(2, ""), other, newEvent(3, ""))
-	if e := wantCode(t, err, audit.CodeIdempotencyConflict); e.Line != 2 || e.Field != "/idempotency_key" {
+	if e := fault(t, err, audit.CodeIdempotencyConflict); e.Line != 2 || e.Field != "/idempotency_key" {
 		t.Errorf("got %+v", e)
 	}
 	_, err = send(t, l, nil, newEvent(4, "x"), newEvent(5, "x"))
@@ -133,7 +134,7 @@ func TestRequestKey(t *testing.T) {
 		"other": {newEvent(1, ""), newEvent(1, ""), newEvent(3, "")},
 	} {
 		_, err := send(t, l, req, events...)
-		if e := wantCode(t, err, audit.CodeIdempotencyConflict); e.Line != 0 || e.Field != "Idempotency-Key" {
+		if e := fault(t, err, audit.CodeIdempotencyConflict); e.Line != 0 || e.Field != "Idempotency-Key" {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
@@ -247,9 +248,7 @@ func TestIdempotencyModel(t *testing.T) {
 					rt.Fatalf("event %d: got %+v, want %v", i, o, want[i])
 				}
 			}
-			for k, v := range trial {
-				model[k] = v
-			}
+			maps.Copy(model, trial)
 			next = at
 			if rapid.Bool().Draw(rt, "restart") {
 				l = open(t, s)

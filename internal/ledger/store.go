@@ -44,7 +44,7 @@ var errFrontier = errors.New("the head's frontier does not fit its size")
 // of different organizations are not.
 //
 // A store is done when storetest.Run is green.
-type Store interface {
+type Store interface { //nolint:interfacebloat // seven: one for each thing a log consists of
 	// Head returns the committed head of an organization's log, the zero
 	// Head when nothing was ever committed. What it returns is durable.
 	Head(ctx context.Context, org string) (Head, error)
