@@ -53,6 +53,12 @@ var layers = []layer{
 
 	// What an entry is, and where it is ordered.
 	{
+		pkg:     "internal/event/eventtest",
+		why:     "random events, valid and as nasty as valid events get, for the tests of what stores, searches or sends them",
+		imports: []string{"audit"},
+		outside: []string{"pgregory.net/rapid"},
+	},
+	{
 		pkg:     "internal/event",
 		why:     "one event in its encodings: JSON in and out, stored row, canonical record and details",
 		imports: []string{"audit"},
@@ -110,7 +116,7 @@ var layers = []layer{
 	{
 		pkg:     "internal/storetest",
 		why:     "the promises of a store as a test suite, and the in-memory store they are read from",
-		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
+		imports: []string{"audit", "internal/event", "internal/event/eventtest", "internal/ledger", "internal/search", "internal/catalog"},
 		outside: []string{"testing", "pgregory.net/rapid", "github.com/google/go-cmp", "golang.org/x/mod/sumdb"},
 	},
 
@@ -212,7 +218,7 @@ var guardedStd = []string{
 
 // testOutside may be imported by the test files of every package.
 var testOutside = []string{
-	"internal/storetest", "internal/app", "internal/demo", "internal/workload",
+	"internal/event/eventtest", "internal/storetest", "internal/app", "internal/demo", "internal/workload",
 	"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal",
 }
 
