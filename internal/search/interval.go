@@ -108,7 +108,7 @@ func (iv Interval) Bucket(t time.Time) (start, next time.Time) {
 	if iv.unit == unitHour {
 		length *= 60
 	}
-	start = start.Add(t.Sub(start) / length * length)
+	start = start.Add(t.Sub(start).Truncate(length))
 	if end := start.Add(length); end.Before(next) {
 		next = end
 	}
