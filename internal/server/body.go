@@ -200,6 +200,7 @@ type bodyReader struct {
 	left  int
 	limit int
 	err   error
+	extra [1]byte // for finish
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
@@ -219,9 +220,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 
 // finish reads to the end what a decoder left.
 func (b *bodyReader) finish() error {
-	var rest [512]byte
 	for {
-		n, err := b.Read(rest[:])
+		n, err := b.Read(b.extra[:])
 		if n > 0 {
 			return errors.New("bytes after the end")
 		}

@@ -72,6 +72,7 @@ type Server struct {
 	surfaces []*Surface
 	metrics  *metrics
 	bodies   bodyMemory
+	headers  commonHeaders
 
 	drainOnce sync.Once
 	draining  chan struct{} // closed when Run was told to stop
@@ -86,7 +87,7 @@ func New(cfg Config, surfaces ...Surface) *Server {
 	if cfg.Registry == nil {
 		cfg.Registry = newRegistry()
 	}
-	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), draining: make(chan struct{})}
+	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), headers: newCommonHeaders(), draining: make(chan struct{})}
 	s.bodies.free.Store(cfg.BodyMemory)
 	names := map[string]bool{}
 	for _, surface := range append([]Surface{s.operations()}, surfaces...) {
