@@ -21,7 +21,7 @@ const (
 	kills       = 25
 	killWriters = 6
 	killOrgs    = 3
-	killKey     = "sk_kill_test_root_key_000"
+	killKey     = "sk_kill_test_root_key_00000"
 )
 
 // TestKill kills the server again and again under concurrent writers and then

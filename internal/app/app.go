@@ -153,8 +153,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	}
 	native := api.New(api.Deps{
 		Ledger: a.Ledger, Engine: a.Store, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
-		Logger: a.cfg.Logger, Now: a.cfg.Now,
+		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,

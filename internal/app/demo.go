@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/demo"
 	"github.com/stelehq/stele/internal/event"
@@ -36,7 +37,7 @@ func DemoOrganizations(now time.Time) []string {
 // occurred.
 func LoadDemo(ctx context.Context, data string, now time.Time) error {
 	clock := &demo.Clock{Real: func() time.Time { return now }}
-	cfg := DemoConfig(data, "127.0.0.1:0", "unused-while-loading", nil)
+	cfg := DemoConfig(data, "127.0.0.1:0", auth.NewSecret(), nil)
 	cfg.Now = clock.Now
 	a, err := Open(ctx, cfg)
 	if err != nil {

@@ -80,7 +80,11 @@ func (m *metrics) watchStore(store *pebblestore.Store) {
 	}
 	gauge("stele_store_disk_bytes", "Space the database uses on disk.", func(s pebblestore.Stats) float64 { return float64(s.DiskBytes) })
 	gauge("stele_store_free_bytes", "Free space on the database's disk.", func(s pebblestore.Stats) float64 { return float64(s.FreeBytes) })
-	gauge("stele_store_memory_bytes", "Memory of the store's cache and memtables.", func(s pebblestore.Stats) float64 { return float64(s.MemoryBytes) })
+	gauge("stele_store_memory_bytes", "Memory of the store's cache and memtables.", func(s pebblestore.Stats) float64 {
+		return float64(s.CacheBytes) + float64(s.MemTableBytes)
+	})
+	gauge("stele_store_waiting", "Commits of organizations that wait for a group.", func(s pebblestore.Stats) float64 { return float64(s.Waiting) })
+	gauge("stele_store_compaction_debt_bytes", "Table data that waits to be compacted.", func(s pebblestore.Stats) float64 { return float64(s.CompactionDebtBytes) })
 	gauge("stele_store_receipts", "Idempotency receipts remembered.", func(s pebblestore.Stats) float64 { return float64(s.Receipts) })
 	gauge("stele_store_failed", "1 when the store takes no more commits until it is restarted.", func(s pebblestore.Stats) float64 {
 		if s.Failed != nil {
