@@ -124,12 +124,13 @@ func (s *Server) Routes() []Route {
 }
 
 // surfaceOf is the surface that answers for a path without a route: the one with
-// the longest prefix.
+// the longest prefix, the last of several. So "/" is the operations' only when no
+// other surface claims it.
 func (s *Server) surfaceOf(path string) *Surface {
 	best, length := s.surfaces[0], -1
 	for _, surface := range s.surfaces {
 		for _, prefix := range surface.Prefixes {
-			if covers(prefix, path) && len(prefix) > length {
+			if covers(prefix, path) && len(prefix) >= length {
 				best, length = surface, len(prefix)
 			}
 		}
