@@ -165,7 +165,7 @@ var layers = []layer{
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json", "golang.org/x/mod/sumdb"},
-		inTests: []string{"github.com/getkin/kin-openapi"},
+		inTests: []string{"github.com/getkin/kin-openapi", "github.com/klauspost/compress"},
 	},
 	{
 		pkg: "internal/workos",

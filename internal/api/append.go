@@ -112,7 +112,7 @@ func isNDJSON(contentType string) (bool, error) {
 		}
 	}
 	return false, audit.FieldErrorf(audit.CodeUnsupportedMedia, "Content-Type",
-		"Content-Type is %q; it must be application/json (one event or an array) or application/x-ndjson (one event a line), in UTF-8", contentType)
+		"must be application/json (one event or an array) or application/x-ndjson (one event a line), in UTF-8")
 }
 
 func idempotencyKey(h http.Header) (string, error) {
@@ -120,9 +120,9 @@ func idempotencyKey(h http.Header) (string, error) {
 	key := h.Get(name)
 	switch {
 	case len(h.Values(name)) > 1:
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "there is more than one Idempotency-Key header")
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "is given more than once")
 	case len(key) > audit.MaxIdempotencyKeyBytes:
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "the Idempotency-Key has %d bytes; it may have %d", len(key), audit.MaxIdempotencyKeyBytes)
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "must have at most %d bytes", audit.MaxIdempotencyKeyBytes)
 	}
 	return key, nil
 }
@@ -136,7 +136,7 @@ func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial 
 			return err // where the elements begin and end is not known
 		}
 		if n++; n > audit.MaxBatchEvents {
-			return audit.Errorf(audit.CodeTooLarge, "there are more than %d events in the request; send them in several", audit.MaxBatchEvents)
+			return audit.Errorf(audit.CodeTooLarge, "a request may have %d events: send more in several", audit.MaxBatchEvents)
 		}
 		if err := in.add(schemas, item); err != nil {
 			fault, ok := errors.AsType[*audit.Error](err)

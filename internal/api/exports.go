@@ -73,7 +73,7 @@ func (a *api) createExport(w http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	if body.Order != "" && body.Order != "asc" && body.Order != "desc" {
-		return audit.FieldErrorf(audit.CodeInvalidRequest, "/order", "order is %q; it must be asc or desc", body.Order)
+		return audit.FieldErrorf(audit.CodeInvalidRequest, "/order", "must be asc or desc")
 	}
 	job, err := a.Exports.Create(r.Context(), export.Spec{
 		Organization: r.Org(), Query: body.Query, Format: body.Format, Descending: body.Order == "desc",

@@ -158,7 +158,7 @@ func (x *Exports) Create(ctx context.Context, s Spec) (Job, error) {
 		s.Format = CSV
 	}
 	if s.Format != CSV && s.Format != JSONL {
-		return Job{}, audit.FieldErrorf(audit.CodeInvalidRequest, "/format", "format is %q; it must be csv or jsonl", s.Format)
+		return Job{}, audit.FieldErrorf(audit.CodeInvalidRequest, "/format", "must be csv or jsonl")
 	}
 	if _, err := audit.ParseQuery(s.Query); err != nil {
 		return Job{}, err
