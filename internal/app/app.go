@@ -80,6 +80,7 @@ func (a *App) openLog(ctx context.Context) error {
 		IdempotencyWindow: a.cfg.IdempotencyWindow,
 		Now:               a.cfg.Now,
 		Logger:            a.cfg.Logger,
+		Unsynced:          a.cfg.unsynced,
 		OnCommit:          a.metrics.group,
 	})
 	if err != nil {

@@ -47,6 +47,9 @@ type Config struct {
 	Now func() time.Time `kong:"-"`
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
+
+	// unsynced is set while the demo is made: see pebblestore.Config.
+	unsynced bool
 }
 
 // minIdempotencyWindow is what the WorkOS routes promise.

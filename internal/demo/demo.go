@@ -48,7 +48,7 @@ type Generator struct {
 // end.
 func Main(seed uint64, end time.Time) *Generator {
 	return &Generator{seed: seed, end: end.UTC(), people: peopleText, size: 1, pace: 1.07, org: Organization{
-		ID: "org_01K0CORVANE00000000000DEMO", Name: "Corvane Logistics", ExternalID: "corvane", Domain: "corvane.example",
+		ID: "org_corvane", Name: "Corvane Logistics", ExternalID: "corvane", Domain: "corvane.example",
 	}}
 }
 
@@ -56,7 +56,7 @@ func Main(seed uint64, end time.Time) *Generator {
 // end, none of them, and nobody in them, from the large one.
 func Second(seed uint64, end time.Time) *Generator {
 	return &Generator{seed: seed + 1, end: end.UTC(), people: peopleSecondText, size: 0.05, pace: 0.42, org: Organization{
-		ID: "org_01K0PELLWORTH000000000DEMO", Name: "Pellworth Labs", ExternalID: "pellworth", Domain: "pellworth.example",
+		ID: "org_pellworth", Name: "Pellworth Labs", ExternalID: "pellworth", Domain: "pellworth.example",
 	}}
 }
 

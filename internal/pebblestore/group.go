@@ -151,7 +151,11 @@ func (c *committer) write() (size int, err error) {
 	}
 	size = batch.Len()
 	c.s.space.spend(size)
-	if err := c.s.apply(batch, pebble.Sync); err != nil {
+	how := pebble.Sync
+	if c.s.cfg.Unsynced {
+		how = pebble.NoSync // closing the write-ahead log syncs it
+	}
+	if err := c.s.apply(batch, how); err != nil {
 		c.members[0].batch = nil // Pebble may still hold it
 		return size, fmt.Errorf("commit group: whether it landed shows after a restart: %w", err)
 	}

@@ -37,6 +37,11 @@ type Config struct {
 	Now func() time.Time
 	// Logger takes what an operator should know; discarded when nil.
 	Logger *slog.Logger
+	// Unsynced makes commits durable when Close has returned without an error,
+	// and not before: for data that is thrown away when making it fails, such
+	// as a demo's. Never set it where somebody is told that an event is
+	// recorded.
+	Unsynced bool
 	// OnCommit is called after every group of commits by the committer,
 	// which waits for it. It must be fast; nil is fine.
 	OnCommit func(CommitStats)
