@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	_ "time/tzdata" // time zones, also on machines without them
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/search"
