@@ -132,10 +132,6 @@ func ReadBody(r *Request, limit int) ([]byte, error) {
 	if err := m.fill(r, src, limit); err != nil {
 		return nil, raw.explain(err)
 	}
-	if err := raw.finish(); err != nil {
-		return nil, raw.explain(err)
-	}
-	r.writer.bodyDone()
 	return r.body.bytes, nil
 }
 
@@ -200,7 +196,6 @@ type bodyReader struct {
 	left  int
 	limit int
 	err   error
-	extra [1]byte // for finish
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
@@ -216,22 +211,6 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
-}
-
-// finish reads to the end what a decoder left.
-func (b *bodyReader) finish() error {
-	for {
-		n, err := b.Read(b.extra[:])
-		if n > 0 {
-			return errors.New("bytes after the end")
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // explain turns an error of reading into one for the caller.

@@ -153,6 +153,18 @@ func TestBombIsCheap(t *testing.T) {
 	}
 }
 
+// unread is a body that must not be touched.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) { u.t.Error("read"); return 0, io.EOF }
+func (u unread) Close() error             { return nil }
+
+// A body that says that it is too large is refused before it is sent.
+func TestDeclaredTooLarge(t *testing.T) {
+	w := echo(t).do("POST", "/echo", func(r *http.Request) { r.Body, r.ContentLength = unread{t}, bodyLimit+1 })
+	wantProblem(t, w, 413, "too_large")
+}
+
 func TestReadBodyTwice(t *testing.T) {
 	b := setUp(t, Route{Name: "x", Method: "POST", Pattern: "/x", Access: auth.Public(), Handler: func(_ http.ResponseWriter, r *Request) error {
 		if _, err := ReadBody(r, 10); err != nil {
