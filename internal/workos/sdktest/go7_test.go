@@ -97,7 +97,7 @@ func TestGo7Errors(t *testing.T) {
 	noActor.Actor.ID = ""
 	_, err = logs.CreateEvent(t.Context(), params7(org, noActor))
 	if e, ok := errors.AsType[*workos.UnprocessableEntityError](err); !ok || e.Message != "Validation failed." ||
-		!slices.Contains(e.FieldErrors, workos.FieldError{Field: "event.actor.id", Code: "required"}) {
+		!strings.Contains(e.RawBody, `"code":"required","field":"event.actor.id"`) {
 		t.Errorf("no actor id: %T %v", err, err)
 	}
 	wrongType := event7(action)
