@@ -77,7 +77,7 @@ func (h *host) wind(d time.Duration) {
 }
 
 // start makes a server in a mode, with one organization, "acme".
-func start(t testing.TB, mode schema.Mode) *host {
+func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	t.Helper()
 	h := &host{t: t, store: storetest.NewMemory(), root: auth.NewSecret(), log: new(lockedBuffer)}
 	logger := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -106,11 +106,14 @@ func start(t testing.TB, mode schema.Mode) *host {
 	})
 	must(err)
 	t.Cleanup(func() { h.exports.Close() })
-	surface := New(Deps{
+	deps := Deps{
 		Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
 		Schemas: h.schemas, Exports: h.exports, Now: h.now,
-	})
-	h.server = server.New(server.Config{Auth: h.auth, Signer: signer, Catalog: h.catalog, Logger: logger, Now: h.now}, surface)
+	}
+	for _, change := range change {
+		change(&deps)
+	}
+	h.server = server.New(server.Config{Auth: h.auth, Signer: signer, Catalog: h.catalog, Logger: logger, Now: h.now}, New(deps))
 	web := httptest.NewServer(h.server)
 	t.Cleanup(web.Close)
 	h.url, h.http = web.URL, web.Config
