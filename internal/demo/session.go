@@ -199,13 +199,15 @@ func (x *session) refused(k *kind, verb, reason string, t *thing) {
 	x.edit(k, verb, t, meta)
 }
 
-// remove deletes a thing that was added during the year, if there is one.
-func (x *session) remove(k *kind) {
+// remove deletes a thing that was added during the year. It returns false when
+// there is none.
+func (x *session) remove(k *kind) bool {
 	added := slices.DeleteFunc(x.s.live(k.name), func(t *thing) bool { return t.core })
 	if len(added) == 0 || k.lasting {
-		return
+		return false
 	}
 	t := pick(x.s, added)
 	t.gone = true
 	x.edit(k, "deleted", t, nil)
+	return true
 }

@@ -56,7 +56,11 @@ func (s *sim) lifecycle(k *kind, made, gone int) {
 		}
 	})
 	s.story(365-gone, 15.5, func(at time.Time) {
-		s.sit(s.keeper(k, at), at).remove(k)
+		x := s.sit(s.keeper(k, at), at)
+		if !x.remove(k) { // somebody was faster, or holidays moved both days to one
+			x.create(k)
+			x.remove(k)
+		}
 	})
 }
 
