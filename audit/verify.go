@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -132,8 +133,8 @@ func (w *logWalk) records(ctx context.Context, r LogReader) error {
 		return nil
 	}
 	for b := range readBundles(ctx, r, size) {
-		if b.err != nil {
-			return b.err
+		if err := cmp.Or(ctx.Err(), b.err); err != nil {
+			return fmt.Errorf("read log: %w", err)
 		}
 		if err := w.bundle(b); err != nil {
 			return err
@@ -142,10 +143,7 @@ func (w *logWalk) records(ctx context.Context, r LogReader) error {
 			w.opts.Progress(w.report.Entries, size)
 		}
 	}
-	if w.report.Entries < size {
-		return fmt.Errorf("read log: %w", ctx.Err())
-	}
-	return nil
+	return ctx.Err() // readBundles ends early with it
 }
 
 // bundle checks the records of one entry bundle.
