@@ -244,4 +244,3 @@ func (sc *scan) one(r *runReader, seq uint64) error {
 	}
 	return sc.onMatch(e)
 }
-
