@@ -235,6 +235,9 @@ func (s *sim) keepKeys(x *session, p *person) {
 
 func (s *sim) createKey(x *session, p *person) {
 	name := strings.ToLower(p.team) + "-" + pick(s, []string{"grafana-annotations", "report-script", "deploy-hook", "oncall-export", "test"})
+	if same := s.named("api_key", name); same.name == name {
+		name += x.now.Format("-2006-01")
+	}
 	t := s.made("api_key", name, x.now)
 	t.settings["roles"] = pick(s, []string{"viewer", "incidents_editor", "catalog_editor", "schedules_reader"})
 	x.do("api_key.created", audit.Metadata{"after_roles": t.settings["roles"], "expires_in_days": pick(s, []string{"30", "90", "365", "never"})}, t)

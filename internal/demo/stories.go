@@ -102,7 +102,7 @@ func (s *sim) joinerAccounts(at time.Time) {
 		if p.joined.Before(s.end) || p.team == "Contractors" {
 			continue
 		}
-		p.joined, p.id = scim.now, s.id(scim.now)
+		p.joined, p.id = at.Add(2*time.Hour), s.id(scim.now) // they do nothing before they have their roles
 		scim.emit("user.created", audit.Metadata{"source": "scim", "after_base_role_slug": "viewer"}, s.account(p))
 		joiners = append(joiners, p)
 	}
@@ -153,7 +153,9 @@ func (s *sim) rotation(at time.Time) {
 
 // offboarding is somebody's last day.
 func (s *sim) offboarding(at time.Time) {
-	leavers := s.who(at, func(p *person) bool { return p.role == "responder" && p.team == "Platform" })
+	leavers := s.who(at, func(p *person) bool {
+		return p.role == "responder" && p.team == "Platform" && p.joined.Before(s.start)
+	})
 	p := leavers[len(leavers)-1]
 	it := s.sit(s.team(at, "IT")[0], at)
 	it.emit("user.role_memberships_updated", roleChange(p, "viewer", ""), s.account(p))
@@ -183,10 +185,10 @@ func (s *sim) majorIncident(at time.Time) {
 	ref := "INC-" + strconv.Itoa(s.incidents)
 	end := at.Add(2 * time.Hour)
 	later := func() time.Time { return at.Add(time.Duration(s.rng.Float64() * float64(end.Sub(at)))) }
-	for range scaled(14, s.size) {
+	for range scaled(19, s.size) {
 		s.investigation(later(), s.between(9, 18))
 	}
-	for range scaled(24, s.size) {
+	for range scaled(30, s.size) {
 		s.workflowActs(later())
 	}
 	crowd := s.team(at, "Payments", "Checkout", "SRE", "Platform", "Support", "Leadership")
