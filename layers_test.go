@@ -125,7 +125,7 @@ var layers = []layer{
 		pkg:     "internal/auth",
 		why:     "who asks, for which organization, allowed what",
 		imports: []string{"audit", "internal/catalog"},
-		outside: []string{"net/http", "github.com/coreos/go-oidc/v3"},
+		outside: []string{"net/http", "github.com/go-json-experiment/json", "github.com/coreos/go-oidc/v3"},
 	},
 	{
 		pkg:     "internal/export",
@@ -156,6 +156,12 @@ var layers = []layer{
 		why:     "what every route shares: who asks for which organization, problem documents, metrics, the log",
 		imports: []string{"audit", "internal/catalog", "internal/auth"},
 		outside: []string{"net", "net/http", "github.com/prometheus/client_golang"},
+	},
+	{
+		pkg:     "internal/server/servertest",
+		why:     "asks every route as those who may not use it, for the tests of all faces",
+		imports: []string{"internal/auth", "internal/server"},
+		outside: []string{"net/http", "testing"},
 	},
 	{
 		pkg: "internal/api",
@@ -218,7 +224,7 @@ var guardedStd = []string{
 
 // testOutside may be imported by the test files of every package.
 var testOutside = []string{
-	"internal/event/eventtest", "internal/storetest", "internal/app", "internal/demo", "internal/workload",
+	"internal/event/eventtest", "internal/storetest", "internal/server/servertest", "internal/app", "internal/demo", "internal/workload",
 	"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal",
 }
 

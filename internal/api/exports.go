@@ -79,6 +79,9 @@ func (a *api) createExport(w http.ResponseWriter, r *server.Request) error {
 		Organization: r.Org(), Query: body.Query, Format: body.Format, Descending: body.Order == "desc",
 		RawCells: body.NeutralizeFormulas != nil && !*body.NeutralizeFormulas, CreatedBy: r.Identity.KeyID,
 	})
+	if errors.Is(err, &audit.Error{Code: audit.CodeInvalidQuery}) {
+		return named("/query", err)
+	}
 	if err != nil {
 		return err
 	}
