@@ -155,7 +155,9 @@ var layers = []layer{
 		pkg:     "internal/server",
 		why:     "what every route shares: who asks for which organization, problem documents, metrics, the log",
 		imports: []string{"audit", "internal/catalog", "internal/auth"},
-		outside: []string{"net", "net/http", "github.com/prometheus/client_golang"},
+		outside: []string{
+			"net", "net/http", "github.com/go-json-experiment/json", "github.com/klauspost/compress", "github.com/prometheus/client_golang",
+		},
 	},
 	{
 		pkg:     "internal/server/servertest",

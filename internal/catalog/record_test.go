@@ -106,8 +106,8 @@ func TestULID(t *testing.T) {
 	if got := NewULID(ms); len(got) != ulidLen || got[:10] != "01ARYZ6S41" {
 		t.Errorf("%q", got)
 	}
-	if NewULID(ms) == NewULID(ms) {
-		t.Error("two alike")
+	if a, b := NewULID(ms), NewULID(ms); a == b {
+		t.Errorf("two are %q", a)
 	}
 	u := ulid{hi: ^uint64(0), lo: ^uint64(0)}
 	if got := u.String(); got != "7ZZZZZZZZZZZZZZZZZZZZZZZZZ" {

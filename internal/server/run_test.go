@@ -81,13 +81,22 @@ func send(t *testing.T, conn net.Conn, lines ...string) {
 	}
 }
 
-func receive(t *testing.T, conn net.Conn) *http.Response {
+// receive reads an answer's header; the body ends when the answer does.
+func receive(t *testing.T, conn io.Reader) (status int, body io.Reader) {
 	t.Helper()
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the test has the connection
 	if err != nil {
 		t.Fatalf("receive: %v", err)
 	}
-	return res
+	return res.StatusCode, res.Body
+}
+
+// readAll reads an answer whole.
+func readAll(t *testing.T, conn io.Reader) (status int, text string, err error) {
+	t.Helper()
+	status, body := receive(t, conn)
+	all, err := io.ReadAll(body)
+	return status, string(all), err
 }
 
 func public(name, method string, h Handler) Route {
@@ -119,9 +128,9 @@ func TestRunDrains(t *testing.T) {
 		send(t, slow, "GET /slow HTTP/1.1", "Host: x", "", "")
 		send(t, tail, "GET /tail HTTP/1.1", "Host: x", "", "")
 		<-started
-		res := receive(t, tail)
+		_, bye := receive(t, tail)
 		s.stop()
-		if body, err := io.ReadAll(res.Body); string(body) != "bye" || err != nil {
+		if body, err := io.ReadAll(bye); string(body) != "bye" || err != nil {
 			t.Errorf("tail: %q, %v", body, err)
 		}
 		synctest.Wait()
@@ -131,7 +140,7 @@ func TestRunDrains(t *testing.T) {
 		case <-s.done: // the listener is closed
 		}
 		close(release)
-		if body, err := io.ReadAll(receive(t, slow).Body); string(body) != "done" || err != nil {
+		if _, body, err := readAll(t, slow); body != "done" || err != nil {
 			t.Errorf("slow: %q, %v", body, err)
 		}
 		if err := <-s.result; err != nil {
@@ -164,7 +173,7 @@ func TestRunGivesUp(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "cut") {
 			t.Errorf("error %v", err)
 		}
-		conn.Close()
+		_ = conn.Close()
 	})
 }
 
@@ -174,7 +183,7 @@ func TestRunWithoutListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln.Close()
+	_ = ln.Close()
 	if err := b.server.Run(t.Context(), ln); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
@@ -197,7 +206,7 @@ func TestLongAnswer(t *testing.T) {
 		}))
 		conn := s.dial(t)
 		send(t, conn, "GET /tail HTTP/1.1", "Host: x", "", "")
-		if body, err := io.ReadAll(receive(t, conn).Body); string(body) != "xxxxx" || err != nil {
+		if _, body, err := readAll(t, conn); body != "xxxxx" || err != nil {
 			t.Errorf("%q, %v", body, err)
 		}
 		if err := s.finish(); err != nil {
@@ -224,7 +233,7 @@ func TestLongWorkAfterBody(t *testing.T) {
 		}))
 		conn := s.dial(t)
 		send(t, conn, "POST /work HTTP/1.1", "Host: x", "Content-Length: 5", "", "hello")
-		if body, err := io.ReadAll(receive(t, conn).Body); string(body) != "hello" || err != nil {
+		if _, body, err := readAll(t, conn); body != "hello" || err != nil {
 			t.Errorf("%q, %v", body, err)
 		}
 		if err := s.finish(); err != nil {
@@ -259,10 +268,9 @@ func TestSlowClients(t *testing.T) {
 			conn := s.dial(t)
 			start := time.Now()
 			send(t, conn, "POST /in HTTP/1.1", "Host: x", "Content-Length: 50", "", "slow")
-			res := receive(t, conn)
-			body, err := io.ReadAll(res.Body)
-			if err != nil || res.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "invalid_request") {
-				t.Errorf("%d %s, %v", res.StatusCode, body, err)
+			status, body, err := readAll(t, conn)
+			if err != nil || status != http.StatusRequestTimeout || !strings.Contains(body, "invalid_request") {
+				t.Errorf("%d %s, %v", status, body, err)
 			}
 			if took := time.Since(start); took != bodyTime {
 				t.Errorf("held for %s", took)
@@ -274,20 +282,19 @@ func TestSlowClients(t *testing.T) {
 	})
 	t.Run("continue", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var took time.Duration
+			took := make(chan time.Duration, 1)
 			s := runServer(t, public("in", "POST", func(_ http.ResponseWriter, r *Request) error {
 				start := time.Now()
 				_, err := ReadBody(r, 100)
-				took = time.Since(start)
+				took <- time.Since(start)
 				return err
 			}))
 			conn := s.dial(t)
 			send(t, conn, "POST /in HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue", "", "")
-			time.Sleep(3 * writeTime) // and does not take the go-ahead
-			if took == 0 || took > writeTime {
+			if took := <-took; took > writeTime { // it does not take the go-ahead
 				t.Errorf("held for %s", took)
 			}
-			conn.Close()
+			_ = conn.Close()
 			if err := s.finish(); err != nil {
 				t.Error(err)
 			}
@@ -295,10 +302,10 @@ func TestSlowClients(t *testing.T) {
 	})
 	t.Run("reader", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var took time.Duration
+			took := make(chan time.Duration, 1)
 			s := runServer(t, public("out", "GET", func(w http.ResponseWriter, _ *Request) error {
 				start := time.Now()
-				defer func() { took = time.Since(start) }()
+				defer func() { took <- time.Since(start) }()
 				for {
 					if _, err := w.Write(make([]byte, 10_000)); err != nil {
 						return err
@@ -307,19 +314,18 @@ func TestSlowClients(t *testing.T) {
 			}))
 			conn := s.dial(t)
 			send(t, conn, "GET /out HTTP/1.1", "Host: x", "", "")
-			_ = receive(t, conn) // the header, and no more
-			synctest.Wait()
-			time.Sleep(2 * writeTime)
-			if took == 0 || took > writeTime {
+			_, _ = receive(t, conn) // the header, and no more
+			if took := <-took; took > writeTime {
 				t.Errorf("held for %s", took)
 			}
+			synctest.Wait()
 			if line := s.log.last(t); line["client_gone"] != true || line["level"] != "INFO" {
 				t.Errorf("log %v", line)
 			}
 			if err := s.finish(); err != nil {
 				t.Error(err)
 			}
-			conn.Close()
+			_ = conn.Close()
 		})
 	})
 	t.Run("slow but steady reader", func(t *testing.T) {
@@ -331,10 +337,10 @@ func TestSlowClients(t *testing.T) {
 			}))
 			conn := s.dial(t)
 			send(t, conn, "GET /out HTTP/1.1", "Host: x", "", "")
-			res := receive(t, conn)
+			_, body := receive(t, conn)
 			got := 0
 			for part := make([]byte, 4096); ; time.Sleep(5 * time.Second) {
-				n, err := res.Body.Read(part)
+				n, err := body.Read(part)
 				got += n
 				if errors.Is(err, io.EOF) {
 					break
@@ -377,11 +383,7 @@ func TestKeepAlive(t *testing.T) {
 			}
 			_, _ = in.ReadString('\n')
 			send(t, conn, "hello")
-			res, err := http.ReadResponse(in, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if body, err := io.ReadAll(res.Body); string(body) != "hello" || err != nil {
+			if _, body, err := readAll(t, in); body != "hello" || err != nil {
 				t.Errorf("%q, %v", body, err)
 			}
 			time.Sleep(idleTime - time.Second)
