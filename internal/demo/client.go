@@ -43,15 +43,25 @@ const (
 
 func (s *sim) desktop() client {
 	return pick(s, []client{
-		{"chrome", macOS}, {"chrome", macOS}, {"chrome", macOS}, {"chrome", windows}, {"chrome", linux},
-		{"firefox", macOS}, {"firefox", linux}, {"safari", macOS}, {"safari", macOS}, {"edge", windows},
+		{"chrome", macOS},
+		{"chrome", macOS},
+		{"chrome", macOS},
+		{"chrome", windows},
+		{"chrome", linux},
+		{"firefox", macOS},
+		{"firefox", linux},
+		{"safari", macOS},
+		{"safari", macOS},
+		{"edge", windows},
 	})
 }
 
 func (s *sim) phone() client {
 	return pick(s, []client{
-		{"ResponderMobile", "iPhone; iOS 26.1; Scale/3.00"}, {"ResponderMobile", "iPhone; iOS 18.7; Scale/3.00"},
-		{"ResponderMobile", "Android 16; Pixel 9"}, {"ResponderMobile", "Android 15; SM-S921B"},
+		{"ResponderMobile", "iPhone; iOS 26.1; Scale/3.00"},
+		{"ResponderMobile", "iPhone; iOS 18.7; Scale/3.00"},
+		{"ResponderMobile", "Android 16; Pixel 9"},
+		{"ResponderMobile", "Android 15; SM-S921B"},
 	})
 }
 

@@ -248,7 +248,7 @@ func TestVersionsChangeOnce(t *testing.T) {
 func TestRhythm(t *testing.T) {
 	g := Main(1, sunday())
 	zones := map[string]time.Duration{}
-	for _, line := range strings.Split(peopleText, "\n") {
+	for line := range strings.SplitSeq(peopleText, "\n") {
 		if f := fields(line, "|"); len(f) > 1 && !strings.HasPrefix(line, "#") {
 			zones[f[0]] = offices()[f[1]].zone
 		}

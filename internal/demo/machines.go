@@ -13,7 +13,6 @@ import (
 // planMachines plans what programs do every day, week and month.
 func (s *sim) planMachines() {
 	s.days(func(midnight time.Time) {
-		day := midnight.Weekday()
 		working := busy(midnight) > 0.5
 		if working {
 			s.plan(midnight.Add(2*time.Hour+s.pause(500)), s.syncCatalog)
@@ -28,10 +27,10 @@ func (s *sim) planMachines() {
 		for range s.poisson(1.1 * busy(midnight) * s.size) {
 			s.plan(midnight.Add(time.Duration(s.normal(11, 3)*float64(time.Hour))), s.timeOff)
 		}
-		switch {
-		case day == time.Monday:
+		switch midnight.Weekday() {
+		case time.Monday:
 			s.plan(midnight.Add(9*time.Hour+s.pause(20)), s.handOver)
-		case day == time.Sunday:
+		case time.Sunday:
 			s.plan(midnight.Add(4*time.Hour+s.pause(300)), s.scrub)
 		}
 		s.plan(midnight.Add(time.Hour+s.pause(120)), s.exportInsights)

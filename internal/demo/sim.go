@@ -82,7 +82,7 @@ func (o outbox) Less(i, j int) bool {
 func (o outbox) Swap(i, j int) { o[i], o[j] = o[j], o[i] }
 
 // Push implements [heap.Interface].
-func (o *outbox) Push(x any) { *o = append(*o, x.(emission)) } //nolint:errcheck,forcetypeassert // only emit pushes
+func (o *outbox) Push(x any) { *o = append(*o, x.(emission)) }
 
 // Pop implements [heap.Interface].
 func (o *outbox) Pop() any {
@@ -125,7 +125,7 @@ func (r *relay) flush(now time.Time) bool {
 func (r *relay) batch(until time.Time) []emission {
 	var out []emission
 	for len(r.s.pending) > 0 && len(out) < maxBatch && r.s.pending[0].arrive.Before(until) {
-		out = append(out, heap.Pop(&r.s.pending).(emission)) //nolint:errcheck,forcetypeassert // only emit pushes
+		out = append(out, heap.Pop(&r.s.pending).(emission))
 	}
 	return out
 }

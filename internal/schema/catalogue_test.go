@@ -168,8 +168,7 @@ func FuzzParseCatalogue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := schema.ParseCatalogue(data)
 		if err != nil {
-			var e *audit.Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*audit.Error](err); !ok {
 				t.Fatalf("error %v is not for callers", err)
 			}
 			return
