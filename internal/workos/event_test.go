@@ -93,12 +93,13 @@ func TestCreateEventRefused(t *testing.T) {
 		``:        400,
 		`{"event`: 400,
 		`[]`:      400,
-		eventBody("org_1", "team.updated", `"metadata":{"members":9007199254740993}`):         422, // not exact
-		eventBody("org_1", "team.updated", `"occurred_at":"9999-01-01T00:00:00Z"`):            422,
-		eventBody("org_1", "team.updated", `"occurred_at":"2026-02-30T00:00:00Z"`):            422,
-		eventBody("org_1", "team.updated", `"occurred_at":"2026-01-15T12:00:00.1234567891Z"`): 422,
-		eventBody("org_1", "team.updated", `"actor":{"id":"a\u0000b","type":"user"}`):         422,
-		`{"filler":"` + strings.Repeat("x", 200<<10) + `"}`:                                   413,
+		eventBody("org_1", "team.updated", `"metadata":{"members":9007199254740993}`):                                                                                        422, // not exact
+		eventBody("org_1", "team.updated", `"occurred_at":"9999-01-01T00:00:00Z"`):                                                                                           422,
+		eventBody("org_1", "team.updated", `"occurred_at":"2026-02-30T00:00:00Z"`):                                                                                           422,
+		eventBody("org_1", "team.updated", `"occurred_at":"2026-01-15T12:00:00.1234567891Z"`):                                                                                422,
+		eventBody("org_1", "team.updated", `"actor":{"id":"a\u0000b","type":"user"}`):                                                                                        422,
+		eventBody("org_1", "team.updated", `"targets":[`+strings.Repeat(`{"id":"t","type":"team","name":"`+strings.Repeat("x", 8<<10)+`"},`, 9)+`{"id":"t","type":"team"}]`): 413,
+		`{"filler":"` + strings.Repeat("x", 200<<10) + `"}`:                                                                                                                  413,
 	} {
 		a := post(body)
 		if got, message := a.message(t); got != status || message == "" {
@@ -260,9 +261,9 @@ func TestEventStates(t *testing.T) {
 	s := open(t, nil)
 	s.organization(catalog.Organization{ID: "org_1"})
 	s.action("team.updated")
-	s.setState("org_1", catalog.StateInactive)
+	s.setState(catalog.StateInactive)
 	s.send("org_1", "team.updated", "")
-	s.setState("org_1", catalog.StateDisabled)
+	s.setState(catalog.StateDisabled)
 	a := s.ask("POST", "/audit_logs/events", eventBody("org_1", "team.updated", ""))
 	if status, message := a.message(t); status != 403 || !strings.Contains(message, "disabled") {
 		t.Errorf("disabled: %d %s", a.status, a.text)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -106,9 +107,8 @@ func (s *site) try(key, method, path, body string, headers ...string) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return answer{status: res.StatusCode, header: res.Header, text: string(text)}, err
+	return answer{status: res.StatusCode, header: res.Header, text: string(text)}, errors.Join(err, res.Body.Close())
 }
 
 // want compares an answer, as JSON.
@@ -161,10 +161,10 @@ func (s *site) organization(o catalog.Organization) *catalog.Organization {
 	return made
 }
 
-// setState changes the state of an organization.
-func (s *site) setState(id string, state catalog.State) {
+// setState changes the state of org_1.
+func (s *site) setState(state catalog.State) {
 	s.t.Helper()
-	_, err := s.Catalog.UpdateOrganization(s.t.Context(), id, func(o *catalog.Organization) error {
+	_, err := s.Catalog.UpdateOrganization(s.t.Context(), "org_1", func(o *catalog.Organization) error {
 		o.State = state
 		return nil
 	})

@@ -241,7 +241,7 @@ func TestConfiguration(t *testing.T) {
 	s.organization(catalog.Organization{ID: "org_1"})
 	const path = "/organizations/org_1/audit_log_configuration"
 	for _, state := range []catalog.State{catalog.StateActive, catalog.StateInactive, catalog.StateDisabled} {
-		s.setState("org_1", state)
+		s.setState(state)
 		s.ask("GET", path, "").want(t, 200, `{"organization_id":"org_1","retention_period_in_days":365,"state":"`+string(state)+`"}`)
 	}
 	_, err := s.Catalog.UpdateOrganization(t.Context(), "org_1", func(o *catalog.Organization) error {
@@ -315,7 +315,7 @@ func TestPortalLinkRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", body, status, message)
 		}
 	}
-	s.setState("org_1", catalog.StateInactive)
+	s.setState(catalog.StateInactive)
 	if status, message := post(`{"organization":"org_1"}`).message(t); status != 403 || message == "" {
 		t.Errorf("inactive: %d %s", status, message)
 	}

@@ -63,8 +63,8 @@ func TestDocNode(t *testing.T) {
 
 // TestDocGo holds the page's Go to what is compiled and run here.
 func TestDocGo(t *testing.T) {
-	for _, name := range []string{"go6", "go7"} {
-		source, err := os.ReadFile(filepath.Join(name, name+".go"))
+	for name, file := range map[string]string{"go6": "record6_test.go", "go7": "record7_test.go"} {
+		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
