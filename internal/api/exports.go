@@ -175,7 +175,7 @@ func (a *api) download(w http.ResponseWriter, r *server.Request) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	h := w.Header()
 	h.Set("Content-Type", fileType(job.Format))
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": job.FileName()}))

@@ -94,7 +94,7 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	must(err)
 	h.ledger, err = ledger.Open(ctx, ledger.Config{Store: h.store, KV: h.store, Signer: skey, Now: h.now, Logger: logger})
 	must(err)
-	t.Cleanup(func() { h.ledger.Close() })
+	t.Cleanup(func() { _ = h.ledger.Close() })
 	h.schemas, err = schema.Open(ctx, h.store, mode, h.now)
 	must(err)
 	h.auth, err = auth.New(h.catalog, h.root)
@@ -105,7 +105,7 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 		Dir: filepath.Join(t.TempDir(), "exports"), KV: h.store, Engine: h.store, Log: h.ledger, Logger: logger, Now: h.now,
 	})
 	must(err)
-	t.Cleanup(func() { h.exports.Close() })
+	t.Cleanup(func() { _ = h.exports.Close() })
 	deps := Deps{
 		Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
 		Schemas: h.schemas, Exports: h.exports, Now: h.now,
@@ -173,7 +173,7 @@ func (h *host) call(method, target, body string, options ...option) *reply {
 	if err != nil {
 		h.t.Fatalf("%s %s: %v", method, target, err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		h.t.Fatalf("%s %s: %v", method, target, err)
@@ -310,7 +310,7 @@ func (v *validator) check(req *http.Request, sent []byte, res *http.Response) er
 	if err != nil {
 		return err
 	}
-	res.Body.Close()
+	_ = res.Body.Close()
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	out.SetBodyBytes(body)
 	return openapi3filter.ValidateResponse(req.Context(), out)

@@ -252,10 +252,10 @@ func TestKeys(t *testing.T) {
 func TestSchemas(t *testing.T) {
 	h := start(t, schema.ModeOpen)
 	type answer struct {
-		Action  string        `json:"action"`
-		Version int           `json:"version"`
-		Example *audit.Event  `json:"example"`
-		Targets []interface{} `json:"targets"`
+		Action  string       `json:"action"`
+		Version int          `json:"version"`
+		Example *audit.Event `json:"example"`
+		Targets []any        `json:"targets"`
 	}
 	var made answer
 	location := h.call("POST", "/v1/schemas", `{"action":"a/b c","targets":[{"type":"team"}],"metadata":{"type":"object","properties":{"n":{"type":"number"}}}}`).

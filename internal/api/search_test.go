@@ -71,9 +71,9 @@ func (h *host) exported(body string) string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	data, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != 200 {
+	if err != nil || res.StatusCode != http.StatusOK {
 		h.t.Fatalf("download: %d %v %.500s", res.StatusCode, err, data)
 	}
 	if int64(len(data)) != j.Bytes {

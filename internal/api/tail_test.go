@@ -59,8 +59,8 @@ func (h *host) tail(t *testing.T, base, query string, options ...option) *stream
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { res.Body.Close() })
-	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+	t.Cleanup(func() { _ = res.Body.Close() })
+	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		t.Fatalf("tail: %s, %s", res.Status, res.Header.Get("Content-Type"))
 	}
 	return &stream{t: t, res: res, read: bufio.NewReader(res.Body)}
@@ -155,7 +155,7 @@ func TestTailResumes(t *testing.T) {
 	for len(got) < 1000 {
 		s := h.tail(t, h.url, "from=0", withHeader("Last-Event-ID", last))
 		part := s.entries(min(333, 1000-len(got)))
-		s.res.Body.Close()
+		_ = s.res.Body.Close()
 		got = append(got, part...)
 		last = fmt.Sprint(got[len(got)-1])
 	}

@@ -125,7 +125,7 @@ func (p *place) open(t *testing.T) *Exports {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { x.Close() })
+	t.Cleanup(func() { _ = x.Close() })
 	return x
 }
 
@@ -181,7 +181,7 @@ func content(t *testing.T, x *Exports, id string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
@@ -360,7 +360,7 @@ func TestScanErrorEndsTheJob(t *testing.T) {
 			if _, _, err := x.File(t.Context(), "org", j.ID); code(err) != audit.CodeConflict {
 				t.Errorf("its file: %v", err)
 			}
-			x.Close()
+			_ = x.Close()
 			if !strings.Contains(p.log.String(), tt.err.Error()) {
 				t.Errorf("the log does not say why: %s", p.log.String())
 			}
@@ -521,7 +521,7 @@ func TestExpiry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 
 	p.clock.add(time.Millisecond)
 	if got, err := x.Get(t.Context(), "org", j.ID); err != nil || got.State != StateExpired {

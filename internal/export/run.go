@@ -192,7 +192,7 @@ func (p *pass) survey(ctx context.Context, query audit.Query) (groups int, err e
 	err = p.scan(ctx, query, func(e *event.Entry, seen uint64) (int, error) {
 		total++
 		groups = max(groups, len(e.Targets))
-		return int(seen * countPercent / p.size()), nil
+		return share(countPercent, seen, p.size()), nil
 	})
 	p.job.Total = &total
 	return groups, err
@@ -231,9 +231,14 @@ func (p *pass) scan(ctx context.Context, query audit.Query, fn func(e *event.Ent
 // percent is the progress of the last pass.
 func (p *pass) percent(seen uint64) int {
 	if p.job.Total != nil && *p.job.Total > 0 {
-		return countPercent + int(p.job.Rows*(100-countPercent) / *p.job.Total)
+		return countPercent + share(100-countPercent, p.job.Rows, *p.job.Total)
 	}
-	return int(seen * 100 / p.size())
+	return share(100, seen, p.size())
+}
+
+// share is the part of percent that so much of a whole is.
+func share(percent, part, whole uint64) int {
+	return int(percent * part / whole) //nolint:gosec // at most percent
 }
 
 // size is the number of entries the job covers, matching or not.
