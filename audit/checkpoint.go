@@ -15,11 +15,11 @@ import (
 // tlog-checkpoint).
 type Checkpoint struct {
 	// Origin names the log: "<server name>/<organization id>".
-	Origin string
+	Origin string `json:"origin"`
 	// Size is the number of entries, at most 2^63-1.
-	Size uint64
+	Size uint64 `json:"size"`
 	// Root is the hash of the tree of that size.
-	Root tlog.Hash
+	Root tlog.Hash `json:"root"`
 }
 
 // String is the checkpoint's text, the part that is signed: origin, size and root

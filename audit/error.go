@@ -55,6 +55,11 @@ type Error struct {
 	Line int `json:"line,omitzero"`
 	// Errors are the single faults when there are several.
 	Errors []*Error `json:"errors,omitempty"`
+
+	// Status and RequestID are set by [Client]: the status of the answer, and
+	// the id under which the server's log has the request.
+	Status    int    `json:"-"`
+	RequestID string `json:"-"`
 }
 
 // Errorf makes an Error without a field or line.

@@ -184,4 +184,3 @@ func (l *testLog) verifier(t testing.TB) *audit.Verifier {
 }
 
 func emptyRoot() tlog.Hash { return sha256.Sum256(nil) }
-

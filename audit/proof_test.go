@@ -108,7 +108,9 @@ func TestProofAltered(t *testing.T) {
 		{"another log's", signed(audit.Checkpoint{Origin: serverName + "/org_2", Size: 9, Root: root}), audit.CheckOrigin, `the checkpoint of "audit.example.com/org_2"`},
 		{"another server's", signed(audit.Checkpoint{Origin: "evil.example.com/org_1", Size: 9, Root: root}), audit.CheckOrigin, "for which the key that signed it is not good"},
 		{"size altered", replace("\n9\n", "\n8\n"), audit.CheckSignature, "was altered, or another key signed it"},
-		{"unsigned", func(p *audit.Proof) { p.Proof = strings.ReplaceAll(p.Proof, "\n— audit.example.com ", "\n— unknown.example.com ") }, audit.CheckSignature, "not signed by a key that was given"},
+		{"unsigned", func(p *audit.Proof) {
+			p.Proof = strings.ReplaceAll(p.Proof, "\n— audit.example.com ", "\n— unknown.example.com ")
+		}, audit.CheckSignature, "not signed by a key that was given"},
 		{"no note", func(p *audit.Proof) { p.Proof = strings.ReplaceAll(p.Proof, "— ", "") }, audit.CheckFormat, "not a signed note"},
 		{"no proof", func(p *audit.Proof) { p.Proof = "" }, audit.CheckFormat, "does not begin with"},
 		{"no index", replace("index 3\n", ""), audit.CheckFormat, "has no index"},

@@ -30,15 +30,16 @@ type LogOptions struct {
 // before.
 type LogReport struct {
 	// Checkpoint is the signed checkpoint of the whole log.
-	Checkpoint Checkpoint
+	Checkpoint Checkpoint `json:"checkpoint"`
 	// Older is the older checkpoint that the log extends, nil when none was
 	// given.
-	Older *Checkpoint
+	Older *Checkpoint `json:"older,omitempty"`
 	// Entries is the number of records that were read and are in the tree.
-	Entries uint64
+	Entries uint64 `json:"entries"`
 	// FirstReceivedAt and LastReceivedAt are those of the first and the last
 	// of them.
-	FirstReceivedAt, LastReceivedAt time.Time
+	FirstReceivedAt time.Time `json:"first_received_at,omitzero"`
+	LastReceivedAt  time.Time `json:"last_received_at,omitzero"`
 }
 
 // VerifyLog reads a whole log, in constant memory, and checks it: the checkpoint
