@@ -212,11 +212,16 @@ func anyRecorded(receipts []ledger.Outcome) bool {
 	return slices.ContainsFunc(receipts, func(o ledger.Outcome) bool { return o.Err == nil })
 }
 
-// fault is the error for all faults: the first, with the others in it.
+// fault is the error for all faults: the first, with the others in it. A partial
+// request gets every one of them, as it does when something was recorded.
 func (in *ingest) fault() error {
 	err := *in.faults[0]
-	if len(in.faults) > 1 {
-		err.Errors = slices.Clone(in.faults[:min(len(in.faults), maxFaults)])
+	faults := in.faults
+	if !in.batch.Partial {
+		faults = faults[:min(len(faults), maxFaults)]
+	}
+	if len(faults) > 1 {
+		err.Errors = slices.Clone(faults)
 	}
 	return &err
 }

@@ -274,6 +274,10 @@ func TestPartial(t *testing.T) {
 			t.Errorf("status %d for %s", status, body)
 		}
 	}
+	// Every line of it is reported, however many.
+	if got := h.call(http.MethodPost, events+"?partial=true", strings.Repeat("{oops\n", 250), lines).fails(400, "invalid_json"); len(got.Errors) != 250 {
+		t.Errorf("%d of 250 refused lines are reported", len(got.Errors))
+	}
 	if n := h.size(); n != 4 {
 		t.Errorf("%d entries, want 4", n)
 	}
