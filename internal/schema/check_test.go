@@ -360,3 +360,18 @@ func toEventOrSkip(t testing.TB, s *schema.Schema) *event.Event {
 	}
 	return out
 }
+
+func TestIntegers(t *testing.T) {
+	s := flat("a.b", 0, "n")
+	s.Metadata.Properties["n"].Type = schema.TypeInteger
+	r := registered(t, s)
+	for n, want := range map[float64]bool{0: true, -3: true, 123456789: true, 1e21: true, 1.5e300: true, 2.5: false, 1e-7: false, -1.25e-9: false} {
+		ev := audit.Event{
+			Action: "a.b", Version: 1, OccurredAt: clock(), Actor: audit.Actor{Type: "user", ID: "1"},
+			Targets: []audit.Target{{Type: "thing", ID: "1"}}, Metadata: audit.Metadata{"n": n},
+		}
+		if err := r.Check(toEvent(t, ev)); (err == nil) != want {
+			t.Errorf("%v as an integer: %v", n, err)
+		}
+	}
+}
