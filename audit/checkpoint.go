@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,10 +47,8 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	if len(lines) < 4 || lines[len(lines)-1] != "" {
 		return Checkpoint{}, errors.New("a checkpoint has three lines at least: origin, size, root")
 	}
-	for _, line := range lines[:len(lines)-1] {
-		if line == "" {
-			return Checkpoint{}, errors.New("a checkpoint has no empty line")
-		}
+	if slices.Contains(lines[:len(lines)-1], "") {
+		return Checkpoint{}, errors.New("a checkpoint has no empty line")
 	}
 	size, err := strconv.ParseUint(lines[1], 10, 64)
 	if err != nil || size > math.MaxInt64 || lines[1] != strconv.FormatUint(size, 10) {

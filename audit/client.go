@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,11 +57,12 @@ type call struct {
 
 // orgPath is a path under an organization; each part is escaped.
 func orgPath(org string, parts ...string) string {
-	path := "/v1/organizations/" + url.PathEscape(org)
+	var path strings.Builder
+	path.WriteString("/v1/organizations/" + url.PathEscape(org))
 	for _, part := range parts {
-		path += "/" + url.PathEscape(part)
+		path.WriteString("/" + url.PathEscape(part))
 	}
-	return path
+	return path.String()
 }
 
 // get asks for JSON.
@@ -105,7 +107,7 @@ func (c *Client) bytes(ctx context.Context, k call) ([]byte, error) {
 		}
 		defer res.Body.Close() //nolint:errcheck // read to its end below
 		if data, err = io.ReadAll(res.Body); err != nil {
-			return fmt.Errorf("%s %s: read answer: %w", k.method, k.path, err)
+			return &transportError{fmt.Errorf("%s %s: read answer: %w", k.method, k.path, err)}
 		}
 		return nil
 	})
@@ -129,9 +131,7 @@ func (c *Client) open(ctx context.Context, k call) (*http.Response, error) {
 	if k.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range k.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, k.header)
 	return c.roundTrip(req)
 }
 
@@ -148,7 +148,7 @@ func (c *Client) roundTrip(req *http.Request) (*http.Response, error) {
 	return nil, readRefusal(res)
 }
 
-// transportError is a request without an answer.
+// transportError is a request without an answer, or with half of one.
 type transportError struct{ err error }
 
 func (e *transportError) Error() string { return e.err.Error() }

@@ -3,7 +3,9 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -254,22 +256,9 @@ func setText(params url.Values, name, value string) {
 // which has them.
 func list[T any](ctx context.Context, c *Client, path, name string, params url.Values) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		for more := true; more; {
-			var page struct {
-				Next    string `json:"next"`
-				HasMore bool   `json:"has_more"`
-			}
-			var members map[string]json.RawMessage
-			var elems []T
-			data, err := c.bytes(ctx, call{method: http.MethodGet, path: path, params: params})
-			for _, out := range []any{&page, &members} {
-				if err == nil {
-					err = json.Unmarshal(data, out)
-				}
-			}
-			if err == nil {
-				err = json.Unmarshal(members[name], &elems)
-			}
+		params := maps.Clone(params)
+		for {
+			elems, next, err := listPage[T](ctx, c, path, name, params)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -279,8 +268,26 @@ func list[T any](ctx context.Context, c *Client, path, name string, params url.V
 					return
 				}
 			}
-			more = page.HasMore
-			params.Set("cursor", page.Next)
+			if next == "" {
+				return
+			}
+			params.Set("cursor", next)
 		}
 	}
+}
+
+// listPage returns one page of a list, and the cursor of the next, "" after the
+// last.
+func listPage[T any](ctx context.Context, c *Client, path, name string, params url.Values) (elems []T, next string, err error) {
+	var page map[string]json.RawMessage
+	if err := c.get(ctx, path, params, &page); err != nil {
+		return nil, "", err
+	}
+	if err := json.Unmarshal(page[name], &elems); err != nil {
+		return nil, "", fmt.Errorf("GET %s: read %s: %w", path, name, err)
+	}
+	if string(page["has_more"]) == "true" {
+		err = json.Unmarshal(page["next"], &next)
+	}
+	return elems, next, err
 }

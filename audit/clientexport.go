@@ -135,18 +135,25 @@ func (c *Client) WaitExport(ctx context.Context, org, id string, progress func(*
 // part of the file.
 func (c *Client) DownloadExport(ctx context.Context, org, id string, w io.Writer) (int64, error) {
 	d := &download{client: c, w: w}
-	err := c.retrying(ctx, true, func() error {
+	for failures := 0; ; failures++ {
 		// Asked each time: the link may have expired meanwhile.
 		e, err := c.Export(ctx, org, id)
 		if err != nil {
-			return err
+			return d.size, err
 		}
 		if e.Download == nil {
-			return fmt.Errorf("the export has no file: it is %s", e.State)
+			return d.size, fmt.Errorf("the export has no file: it is %s", e.State)
 		}
-		return d.get(ctx, e.Download.URL)
-	})
-	return d.size, err
+		before := d.size
+		err = d.get(ctx, e.Download.URL)
+		if d.size > before {
+			failures = 0
+		}
+		pause, again := pauseAfter(err, failures)
+		if err == nil || !again || failures >= c.retries() || c.pause(ctx, pause) != nil {
+			return d.size, plainRefusal(err)
+		}
+	}
 }
 
 // download is a file on its way.

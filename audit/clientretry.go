@@ -5,11 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -73,10 +71,8 @@ func isConnectionError(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return false
 	}
-	if _, ok := errors.AsType[*transportError](err); ok {
-		return true
-	}
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded)
+	_, ok := errors.AsType[*transportError](err)
+	return ok
 }
 
 // backoff is the wait after the n-th try: doubled each time, and random in its

@@ -164,6 +164,9 @@ func (b *bundle) tile() tlog.Tile {
 	return tlog.Tile{H: tileHeight, L: 0, N: int64(b.from / tileWidth), W: b.width} //nolint:gosec // ParseCheckpoint refuses more
 }
 
+// last is the last entry.
+func (b *bundle) last() uint64 { return b.from + uint64(b.width) - 1 } //nolint:gosec // width is 1 to tileWidth
+
 // leafIndexes are the entries in the way that tlog counts hashes.
 func (b *bundle) leafIndexes() []int64 {
 	indexes := make([]int64, b.width)
@@ -193,7 +196,7 @@ func readBundles(ctx context.Context, r LogReader, size uint64) iter.Seq[bundle]
 				case <-ctx.Done():
 					return
 				}
-				go func() { next <- readBundle(ctx, r, from, int(min(size-from, tileWidth))) }() //nolint:gosec // at most tileWidth
+				go func() { next <- readBundle(ctx, r, from, int(min(size-from, tileWidth))) }()
 			}
 		}()
 		for next := range queue {

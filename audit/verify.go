@@ -158,7 +158,7 @@ func (w *logWalk) bundle(b bundle) error {
 	for _, leaf := range leaves {
 		seq := w.report.Entries
 		if len(rest) < 2 || len(rest)-2 < int(binary.BigEndian.Uint16(rest)) {
-			return failed(CheckFormat, "the bundle of entries %d to %d ends in the middle of entry %d", b.from, b.from+uint64(b.width)-1, seq)
+			return failed(CheckFormat, "the bundle of entries %d to %d ends in the middle of entry %d", b.from, b.last(), seq)
 		}
 		n := 2 + int(binary.BigEndian.Uint16(rest))
 		record := rest[2:n]
@@ -172,7 +172,7 @@ func (w *logWalk) bundle(b bundle) error {
 		w.report.Entries++
 	}
 	if len(rest) > 0 && !b.cut {
-		return failed(CheckFormat, "the bundle of entries %d to %d has more than these", b.from, b.from+uint64(b.width)-1)
+		return failed(CheckFormat, "the bundle of entries %d to %d has more than these", b.from, b.last())
 	}
 	return nil
 }
