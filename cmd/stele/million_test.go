@@ -46,9 +46,7 @@ func TestMillion(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for !isReady("http://" + addr) {
-		time.Sleep(10 * time.Millisecond) // polls another process; the test's own limit bounds it
-	}
+	waitReady(t, addr)
 	run("org", "create", "--id", "big", "Big")
 	if out := run("import", "--org", "big", filepath.Join(dir, "events.jsonl")); !strings.Contains(out, "1000000 recorded, 0 already recorded, 0 refused") {
 		t.Errorf("import: %s", out)
