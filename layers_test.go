@@ -82,6 +82,12 @@ var layers = []layer{
 		imports: []string{"audit", "internal/event"},
 	},
 	{
+		pkg:     "internal/search/searchtest",
+		why:     "random queries out of what entries hold, for the tests of every engine",
+		imports: []string{"audit"},
+		outside: []string{"pgregory.net/rapid"},
+	},
+	{
 		pkg:     "internal/schema",
 		why:     "compiles schemas, checks events, says whether a new version is compatible",
 		imports: []string{"audit", "internal/event", "internal/catalog"},
@@ -226,7 +232,7 @@ var guardedStd = []string{
 
 // testOutside may be imported by the test files of every package.
 var testOutside = []string{
-	"internal/event/eventtest", "internal/storetest", "internal/server/servertest", "internal/app", "internal/demo", "internal/workload",
+	"internal/event/eventtest", "internal/search/searchtest", "internal/storetest", "internal/server/servertest", "internal/app", "internal/demo", "internal/workload",
 	"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal",
 }
 

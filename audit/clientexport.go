@@ -193,8 +193,6 @@ func (d *download) get(ctx context.Context, link string) error {
 		return fmt.Errorf("download: write: %w", out.err)
 	case err != nil:
 		return &transportError{fmt.Errorf("download: %w", err)}
-	case res.ContentLength >= 0 && n != res.ContentLength:
-		return &transportError{fmt.Errorf("download: %w", io.ErrUnexpectedEOF)}
 	}
 	return nil
 }
