@@ -140,7 +140,7 @@ func TestRegister(t *testing.T) {
 		t.Errorf("%d schemas, want 203", n)
 	}
 	first := map[schema.Ref]time.Time{}
-	for item := range g.All() {
+	for _, item := range year() {
 		ref := schema.Ref{Action: item.Event.Action, Version: item.Event.Version}
 		if at, ok := first[ref]; !ok || item.Event.OccurredAt.Before(at) {
 			first[ref] = item.Event.OccurredAt
