@@ -46,8 +46,8 @@ type checkedLog struct {
 	// damaged is a run that could not be read, until the next one shows how far
 	// it should have gone.
 	damaged *CorruptError
-	keys       uint64
-	nodes      [maxLevel + 1]uint64
+	keys    uint64
+	nodes   [maxLevel + 1]uint64
 }
 
 // checkedWindow is a closed window and what was seen of its chunks.

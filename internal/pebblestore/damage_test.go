@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -286,7 +287,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err := cfg.fs.MkdirAll(cfg.Dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			db, err := pebble.Open(cfg.Dir, &pebble.Options{FS: cfg.fs, FormatMajorVersion: pebble.FormatTableFormatV6, Logger: pebbleLogger{&Store{log: cfg.Logger, fs: newGuardFS(cfg.fs)}}})
+			db, err := pebble.Open(cfg.Dir, &pebble.Options{FS: cfg.fs, FormatMajorVersion: pebble.FormatTableFormatV6, Logger: pebbleLogger{&Store{log: cfg.Logger, fs: newGuardFS(cfg.fs, time.Now)}}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -183,7 +184,8 @@ func TestRewriteStops(t *testing.T) {
 			if err := s.Commit(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
-			l.Add(c)
+			c.Receipts = slices.DeleteFunc(c.Receipts, func(r ledger.KeyedReceipt) bool { return r.Seq%20 > 0 })
+			l.Add(c) // which is enough to look for
 		}
 		for n := range 4 {
 			commitKeys(fmt.Sprint("first ", n, "-"), 5000)
