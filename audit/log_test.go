@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -184,3 +185,14 @@ func (l *testLog) verifier(t testing.TB) *audit.Verifier {
 }
 
 func emptyRoot() tlog.Hash { return sha256.Sum256(nil) }
+
+// readFiles stands for the files of an example: a proof and a key.
+func readFiles() (proof []byte, vkey string) {
+	var t testing.T
+	log := newTestLog(&t, 9)
+	proof, err := json.Marshal(log.proof(&t, 3, 9))
+	if err != nil {
+		panic(err)
+	}
+	return proof, log.serverKey
+}
