@@ -308,7 +308,7 @@ func TestPortalLinkRefused(t *testing.T) {
 	}
 	post(`{"organization":"org_nobody","intent":"audit_logs"}`).want(t, 400, `{"message":"Could not find an organization with the id, org_nobody."}`)
 	for _, body := range []string{
-		`{}`, `{"organization":"org_1","intent":"sso"}`, `{"organization":"org_1","intent":"x"}`, `{"organization":"org_1","return_url":"javascript:alert(1)"}`,
+		`{}`, `{"organization":"org_1","intent":"sso"}`, `{"organization":"org_1","intent":"x"}`, `{"organization":"org_1","return_url":"javascript:alert(1)"}`, `{"organization":"org_1","return_url":"ftp://a.example.com/x"}`,
 		`{"organization":"org_1","success_url":"/relative"}`, `{"organization":"org_1","admin_emails":["` + strings.Repeat(`a","`, 20) + `a"]}`,
 	} {
 		if status, message := post(body).message(t); status != 422 || message == "" {
