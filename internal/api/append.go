@@ -78,7 +78,7 @@ func (a *api) appendEvents(w http.ResponseWriter, r *server.Request) error {
 	if in.batch.RequestKey, err = idempotencyKey(r.Header); err != nil {
 		return err
 	}
-	if err := in.decode(a.Schemas, body, ndjson, partial); err != nil {
+	if err := in.decode(a.Schemas, body, ndjson); err != nil {
 		return err
 	}
 	idle = false
@@ -127,9 +127,9 @@ func idempotencyKey(h http.Header) (string, error) {
 	return key, nil
 }
 
-// decode puts the events of a body into the batch. Without partial, a fault is
-// an error; with partial it is one only when there is no valid event.
-func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial bool) error {
+// decode puts the valid events of a body into the batch. A fault is an error,
+// unless the batch is a partial one.
+func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson bool) error {
 	n := 0
 	for item, err := range in.items(body, ndjson) {
 		if err != nil {
@@ -144,7 +144,7 @@ func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial 
 				return err
 			}
 			in.refuse(fault, item.Line)
-			if !partial && len(in.faults) == maxFaults {
+			if !in.batch.Partial && len(in.faults) == maxFaults {
 				break
 			}
 		}
@@ -152,7 +152,7 @@ func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial 
 	switch {
 	case n == 0:
 		return audit.Errorf(audit.CodeInvalidRequest, "there is no event in the body")
-	case len(in.faults) > 0 && (!partial || in.batch.Len() == 0):
+	case len(in.faults) > 0 && !in.batch.Partial:
 		return in.fault()
 	}
 	return nil

@@ -286,6 +286,30 @@ func TestPartial(t *testing.T) {
 	h.call(http.MethodPost, events+"?dry_run=true", minimal).fails(400, "invalid_request")
 }
 
+// TestIngestIsReused decodes with what another request left.
+func TestIngestIsReused(t *testing.T) {
+	h := start(t, schema.ModeOpen)
+	in := newIngest()
+	for range 2 {
+		in.reset("acme")
+		in.batch.Partial = true
+		if err := in.decode(h.schemas, []byte("{\n"+minimal), true); err != nil {
+			t.Fatal(err)
+		}
+		if in.batch.Len() != 1 || !cmp.Equal(in.lines, []int{2}) || len(in.faults) != 1 || in.faults[0].Line != 1 {
+			t.Errorf("%d events of lines %v, faults %v", in.batch.Len(), in.lines, in.faults)
+		}
+	}
+	in.reset("acme")
+	if err := in.decode(h.schemas, []byte(minimal), false); err != nil || !in.single {
+		t.Errorf("%v, %v", err, in.single)
+	}
+	in.reset("acme")
+	if in.single {
+		t.Error("the next request is taken for a single event too")
+	}
+}
+
 func TestIdempotency(t *testing.T) {
 	h := start(t, schema.ModeOpen)
 	keyed := eventWith(`"idempotency_key":"one"`)

@@ -157,6 +157,9 @@ func TestDeleteOrganization(t *testing.T) {
 	if n := h.size(); n != 0 {
 		t.Errorf("%d entries are left", n)
 	}
+	if _, err := h.exports.Get(t.Context(), "", strings.TrimPrefix(j.ID, exportPrefix)); !isNotFound(err) {
+		t.Errorf("its export is left: %v", err)
+	}
 	h.call("DELETE", "/v1/organizations/acme?confirm=Acme+Ltd", "").fails(404, "not_found")
 }
 
@@ -471,6 +474,12 @@ func TestExports(t *testing.T) {
 	h.call("POST", "/v1/organizations", `{"id":"other","name":"Other"}`).want(201)
 	h.get("/v1/organizations/other/exports/"+newest).fails(404, "not_found")
 	h.get(exports+"/"+newest, withKey(h.key(auth.RoleReader, "other"))).fails(404, "not_found")
+
+	for option, want := range map[string]string{`true`: ",'=cmd(),", `false`: ",=cmd(),"} {
+		if file := h.exported(`{"neutralize_formulas":` + option + `}`); !strings.Contains(file, want) {
+			t.Errorf("neutralize_formulas %s: no %q in %q", option, want, file)
+		}
+	}
 
 	h.wind(8 * 24 * time.Hour)
 	var old exportJob

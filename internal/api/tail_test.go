@@ -206,6 +206,27 @@ func TestTailBeats(t *testing.T) {
 			t.Fatalf("got %+v", m)
 		}
 	}
+	for range 5 { // and not again, while nothing is new
+		if m, _ := s.next(); m.data != "still here" {
+			t.Errorf("then %+v", m)
+		}
+	}
+}
+
+// TestTailIsBounded looks at what is collected before it is sent.
+func TestTailIsBounded(t *testing.T) {
+	h := start(t, schema.ModeOpen)
+	h.append(strings.Repeat(minimal+"\n", 2000), withHeader("Content-Type", ndjson))
+	s := &tail{api: &api{Deps: Deps{Engine: h.store}}, org: "acme"}
+	for rounds := 1; s.next < 2000; rounds++ {
+		s.buf = s.buf[:0]
+		if err := s.collect(t.Context(), 2000); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.buf) > tailChunk+audit.MaxEventBytes || rounds > 20 {
+			t.Fatalf("%d bytes are collected in round %d, up to entry %d", len(s.buf), rounds, s.next)
+		}
+	}
 }
 
 // TestTailEndsWithItsKey revokes the key of one tail and deletes the
