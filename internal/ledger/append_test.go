@@ -387,6 +387,11 @@ func TestPoolBound(t *testing.T) {
 		<-entered
 		appendAsync("acme", 6)
 		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() { _, _ = l.Append(ctx, newBatch(t, "acme", 0, 4)) })
+		synctest.Wait()
+		cancel() // what is taken back makes room
+		synctest.Wait()
 		appendAsync("acme", 4)
 		synctest.Wait()
 		_, err := l.Append(t.Context(), newBatch(t, "acme", 0, 1))
