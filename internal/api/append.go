@@ -66,13 +66,7 @@ func (a *api) appendEvents(w http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	in, _ := a.ingests.Get().(*ingest)
-	// An append that was given up may still be under way: then in is its.
-	idle := true
-	defer func() {
-		if idle {
-			a.ingests.Put(in)
-		}
-	}()
+	defer a.ingests.Put(in) // a batch whose Append was given up is no longer of the log's
 	in.reset(r.Org())
 	in.batch.Partial = partial
 	if in.batch.RequestKey, err = idempotencyKey(r.Header); err != nil {
@@ -81,12 +75,10 @@ func (a *api) appendEvents(w http.ResponseWriter, r *server.Request) error {
 	if err := in.decode(a.Schemas, body, ndjson); err != nil {
 		return err
 	}
-	idle = false
 	result, err := a.Ledger.Append(r.Context(), in.batch)
 	if err != nil {
 		return in.placed(err)
 	}
-	idle = true
 	if partial {
 		in.takeRefusals(result.Receipts)
 		if len(in.faults) > 0 && !anyRecorded(result.Receipts) {

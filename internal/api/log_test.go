@@ -238,3 +238,23 @@ func TestProofText(t *testing.T) {
 		t.Errorf("answered\n%s\nwritten by package audit\n%s", answer.body, again)
 	}
 }
+
+// FuzzParseTile holds what is read from a path to the one way to write it.
+func FuzzParseTile(f *testing.F) {
+	for _, path := range []string{"0/000", "63/x001/x234/067.p/255", "entries/999.p/1", "entries/x999/999", "0/x018/x014/x398/x509/x481/x984"} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		at, ok := parseTile(path)
+		if !ok {
+			return
+		}
+		level := at.level
+		if at.entries {
+			level = -1
+		}
+		if got := audit.TilePath(level, at.index, at.width); got != "tile/"+path {
+			t.Errorf("%q is read as %+v, which is written %q", path, at, got)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -524,3 +525,23 @@ func unseen() int {
 	}
 	return code
 }
+
+// FuzzSchemaCursor reads what a client made up.
+func FuzzSchemaCursor(f *testing.F) {
+	f.Add("")
+	f.Add(schemaCursor{Action: "a b", Version: 3}.String())
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseSchemaCursor(text)
+		if err != nil {
+			if !isCode(err, audit.CodeInvalidCursor) {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		if again, err := parseSchemaCursor(c.String()); text != "" && (err != nil || again != c) {
+			t.Errorf("%q is %+v, then %+v, %v", text, c, again, err)
+		}
+	})
+}
+
+func isCode(err error, code audit.Code) bool { return errors.Is(err, &audit.Error{Code: code}) }

@@ -697,7 +697,7 @@ func TestProgress(t *testing.T) {
 // TestMemoryIsConstant writes many rows and looks at everything that was
 // allocated for them.
 func TestMemoryIsConstant(t *testing.T) {
-	const rows = 300_000
+	const rows = 1_000_000
 	p := newPlace(t, rows)
 	one := new(event.Entry)
 	plainEntry(3, one)
