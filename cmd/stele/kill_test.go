@@ -209,7 +209,7 @@ func (k *killer) verify() {
 	seen := map[string]audit.Receipt{}
 	for i := range killOrgs {
 		org := killOrg(i)
-		var seqs = map[uint64]bool{}
+		seqs := map[uint64]bool{}
 		for e, err := range client.Entries(k.t.Context(), org, audit.Query{}, audit.SearchOptions{Limit: audit.MaxQueryLimit}) {
 			if err != nil {
 				k.t.Fatal(err)

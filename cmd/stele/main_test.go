@@ -68,7 +68,7 @@ func cmdReady(ts *testscript.TestScript, neg bool, _ []string) {
 }
 
 func isReady(url string) bool {
-	res, err := http.Get(url + "/readyz") //nolint:noctx // loopback
+	res, err := http.Get(url + "/readyz")
 	if err != nil {
 		return false
 	}

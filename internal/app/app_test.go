@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -54,7 +53,7 @@ func key(t *testing.T, a *app.App, role catalog.Role, org string) string {
 }
 
 // ask calls a route with a body that no handler accepts, about an organization.
-func ask(t *testing.T, h http.Handler, route server.Route, org, key string) *http.Response {
+func ask(t *testing.T, h http.Handler, route server.Route, org, key string) answer {
 	t.Helper()
 	path := regexp.MustCompile(`\{org\}`).ReplaceAllString(route.Pattern, org)
 	path = regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "x")
@@ -71,11 +70,16 @@ func ask(t *testing.T, h http.Handler, route server.Route, org, key string) *htt
 	}
 	rec := &onceRecorder{httptest.NewRecorder(), cancel}
 	h.ServeHTTP(rec, req)
-	res := rec.Result()
-	if res.Header.Get("X-Request-ID") == "" {
+	if rec.Header().Get("X-Request-ID") == "" {
 		t.Errorf("%s %s: no X-Request-ID", route.Method, path)
 	}
-	return res
+	return answer{rec.Code, rec.Body.String()}
+}
+
+// answer is what a route answered.
+type answer struct {
+	status int
+	body   string
 }
 
 // onceRecorder ends the request when its answer is first flushed, so that one
@@ -105,14 +109,14 @@ func TestWalk(t *testing.T) {
 				if route.Access.Purpose() == "" && !slices.Contains(public, route.Name) && !strings.Contains(route.Name, "openapi") && !strings.Contains(route.Name, "vkey") {
 					t.Errorf("%s is public: is it meant to be? Then name it here", route.Pattern)
 				}
-				if res := ask(t, a, route, "ours", ""); route.Access.Purpose() != "" && res.StatusCode != http.StatusForbidden && res.StatusCode != http.StatusGone {
-					t.Errorf("without a signature: %s", res.Status)
+				if res := ask(t, a, route, "ours", ""); route.Access.Purpose() != "" && res.status != http.StatusForbidden && res.status != http.StatusGone {
+					t.Errorf("without a signature: %d", res.status)
 				}
 				return
 			}
 			for _, wrong := range []string{"", "sk_wrong", rootKey[:len(rootKey)-1]} {
-				if res := ask(t, a, route, "ours", wrong); res.StatusCode != http.StatusUnauthorized {
-					t.Errorf("with the key %q: %s", wrong, res.Status)
+				if res := ask(t, a, route, "ours", wrong); res.status != http.StatusUnauthorized {
+					t.Errorf("with the key %q: %d", wrong, res.status)
 				}
 			}
 			for role, secret := range limited {
@@ -128,29 +132,20 @@ func walkLimited(t *testing.T, a *app.App, route server.Route, role catalog.Role
 	admitted := slices.Contains(route.Access.Roles(), role)
 	if strings.Contains(route.Pattern, "{org}") {
 		theirs, missing := ask(t, a, route, "theirs", secret), ask(t, a, route, "nobody", secret)
-		if theirs.StatusCode != http.StatusNotFound && theirs.StatusCode != http.StatusForbidden {
-			t.Errorf("%s of ours asks about theirs: %s", role, theirs.Status)
+		if theirs.status != http.StatusNotFound && theirs.status != http.StatusForbidden {
+			t.Errorf("%s of ours asks about theirs: %d", role, theirs.status)
 		}
-		if got, want := readAll(t, theirs), readAll(t, missing); strings.ReplaceAll(strip(got), "theirs", "nobody") != strip(want) {
+		if got, want := theirs.body, missing.body; strings.ReplaceAll(strip(got), "theirs", "nobody") != strip(want) {
 			t.Errorf("%s of ours can tell theirs from an organization that does not exist:\n%s\n%s", role, got, want)
 		}
 	}
 	ours := ask(t, a, route, "ours", secret)
-	if !admitted && ours.StatusCode != http.StatusForbidden && ours.StatusCode != http.StatusNotFound {
-		t.Errorf("%s may not use it, and gets %s", role, ours.Status)
+	if !admitted && ours.status != http.StatusForbidden && ours.status != http.StatusNotFound {
+		t.Errorf("%s may not use it, and gets %d", role, ours.status)
 	}
-	if ours.StatusCode >= 500 {
-		t.Errorf("%s: %s: %s", role, ours.Status, readAll(t, ours))
+	if ours.status >= 500 {
+		t.Errorf("%s: %d: %s", role, ours.status, ours.body)
 	}
-}
-
-func readAll(t *testing.T, res *http.Response) string {
-	t.Helper()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
 }
 
 // strip removes what differs between any two answers.

@@ -29,17 +29,22 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		duplicates: counter("stele_duplicates_total", "Events answered with the receipt of an earlier one."),
 		bytes:      counter("stele_event_bytes_total", "Size of the rows recorded, before compression."),
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stele_commits_total", Help: "Groups of commits synced to disk, by result."}, []string{"result"}),
+			Name: "stele_commits_total", Help: "Groups of commits synced to disk, by result.",
+		}, []string{"result"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stele_commit_rounds_total", Help: "Rounds of the organizations' owners, by result."}, []string{"result"}),
+			Name: "stele_commit_rounds_total", Help: "Rounds of the organizations' owners, by result.",
+		}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "stele_commit_seconds", Help: "Time to make a group of commits durable.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
 		size: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "stele_commit_events", Help: "Events in a group of commits.",
-			Buckets: prometheus.ExponentialBuckets(1, 4, 9)}),
+			Buckets: prometheus.ExponentialBuckets(1, 4, 9),
+		}),
 		queue: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last."}),
+			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last.",
+		}),
 	}
 	registry.MustRegister(
 		m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.queue,
