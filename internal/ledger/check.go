@@ -200,8 +200,7 @@ func (m missingUntil) Entries() (from, to uint64) { return m.to, m.to }
 // resume returns where to read on after an error at next: where the store says
 // that the damage ends, else at the entry after.
 func (c *checker) resume(err error) uint64 {
-	var damage interface{ Entries() (from, to uint64) }
-	if errors.As(err, &damage) {
+	if damage, ok := errors.AsType[DamageError](err); ok {
 		if _, to := damage.Entries(); to > c.next {
 			return min(to, c.res.Head.Size)
 		}
