@@ -20,6 +20,7 @@ import (
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/event/eventtest"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/storetest"
 )
 
 func TestAppendOne(t *testing.T) {
@@ -579,5 +580,31 @@ func TestStats(t *testing.T) {
 	}
 	if len(got) != 1 || got[0].Batches != 1 || got[0].Events != 2 || got[0].Duplicates != 1 || got[0].Bytes == 0 || got[0].Err != nil {
 		t.Fatalf("got %+v", got)
+	}
+}
+
+// The path of an event allocates nothing for each of them. The bound leaves room
+// for what a batch allocates, and for the race detector, under which a sync.Pool
+// drops things at random.
+func TestNoAllocationPerEvent(t *testing.T) {
+	const events = 1000
+	s := &headStore{Memory: storetest.NewMemory()}
+	l, err := ledger.Open(t.Context(), ledger.Config{Store: s, KV: s, Signer: testKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ev, b := benchEvent(""), ledger.NewBatch("acme")
+	allocs := testing.AllocsPerRun(20, func() {
+		b.Reset("acme")
+		for range events {
+			add(t, b, ev)
+		}
+		if _, err := l.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs >= events {
+		t.Errorf("%v allocations for %d events", allocs, events)
 	}
 }
