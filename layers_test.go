@@ -53,6 +53,12 @@ var layers = []layer{
 
 	// What an entry is, and where it is ordered.
 	{
+		pkg:     "internal/event/eventtest",
+		why:     "random events, valid and as nasty as valid events get, for the tests of what stores, searches or sends them",
+		imports: []string{"audit"},
+		outside: []string{"pgregory.net/rapid"},
+	},
+	{
 		pkg:     "internal/event",
 		why:     "one event in its encodings: JSON in and out, stored row, canonical record and details",
 		imports: []string{"audit"},
@@ -74,6 +80,12 @@ var layers = []layer{
 		pkg:     "internal/search",
 		why:     "the seam that every search engine implements, its order, its cursor and what matching means",
 		imports: []string{"audit", "internal/event"},
+	},
+	{
+		pkg:     "internal/search/searchtest",
+		why:     "random queries out of what entries hold, for the tests of every engine",
+		imports: []string{"audit"},
+		outside: []string{"pgregory.net/rapid"},
 	},
 	{
 		pkg:     "internal/schema",
@@ -110,7 +122,7 @@ var layers = []layer{
 	{
 		pkg:     "internal/storetest",
 		why:     "the promises of a store as a test suite, and the in-memory store they are read from",
-		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
+		imports: []string{"audit", "internal/event", "internal/event/eventtest", "internal/ledger", "internal/search", "internal/catalog"},
 		outside: []string{"testing", "pgregory.net/rapid", "github.com/google/go-cmp", "golang.org/x/mod/sumdb"},
 	},
 
@@ -119,7 +131,7 @@ var layers = []layer{
 		pkg:     "internal/auth",
 		why:     "who asks, for which organization, allowed what",
 		imports: []string{"audit", "internal/catalog"},
-		outside: []string{"net/http", "github.com/coreos/go-oidc/v3"},
+		outside: []string{"net/http", "github.com/go-json-experiment/json", "github.com/coreos/go-oidc/v3"},
 	},
 	{
 		pkg:     "internal/export",
@@ -149,7 +161,15 @@ var layers = []layer{
 		pkg:     "internal/server",
 		why:     "what every route shares: who asks for which organization, problem documents, metrics, the log",
 		imports: []string{"audit", "internal/catalog", "internal/auth"},
-		outside: []string{"net", "net/http", "github.com/prometheus/client_golang"},
+		outside: []string{
+			"net", "net/http", "github.com/go-json-experiment/json", "github.com/klauspost/compress", "github.com/prometheus/client_golang",
+		},
+	},
+	{
+		pkg:     "internal/server/servertest",
+		why:     "asks every route as those who may not use it, for the tests of all faces",
+		imports: []string{"internal/auth", "internal/server"},
+		outside: []string{"net/http", "testing"},
 	},
 	{
 		pkg: "internal/api",
@@ -159,7 +179,7 @@ var layers = []layer{
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json", "golang.org/x/mod/sumdb"},
-		inTests: []string{"github.com/getkin/kin-openapi"},
+		inTests: []string{"github.com/getkin/kin-openapi", "github.com/klauspost/compress"},
 	},
 	{
 		pkg: "internal/workos",
@@ -212,7 +232,7 @@ var guardedStd = []string{
 
 // testOutside may be imported by the test files of every package.
 var testOutside = []string{
-	"internal/storetest", "internal/app", "internal/demo", "internal/workload",
+	"internal/event/eventtest", "internal/search/searchtest", "internal/storetest", "internal/server/servertest", "internal/app", "internal/demo", "internal/workload",
 	"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal",
 }
 

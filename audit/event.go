@@ -39,8 +39,8 @@ const (
 // MinTime and MaxTime bound every time Stele accepts, both included: what fits
 // in nanoseconds since 1970 in 64 bits, by whole years.
 var (
-	MinTime = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	MaxTime = time.Date(2261, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	MinTime = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)                //nolint:gochecknoglobals // a constant, as far as Go has one
+	MaxTime = time.Date(2261, 12, 31, 23, 59, 59, 999_999_999, time.UTC) //nolint:gochecknoglobals // a constant, as far as Go has one
 )
 
 // Metadata is a JSON object of the product's own: values are strings, numbers,

@@ -114,7 +114,7 @@ func (e *Entry) hasText(v string) bool {
 	inTarget := func(t *Target) bool { return has(t.ID) || has(t.Name) || anyLeaf(map[string]any(t.Metadata), has) }
 	return has(e.Action) || has(e.Actor.ID) || has(e.Actor.Name) || has(e.Context.Location) || has(e.Context.UserAgent) ||
 		anyLeaf(map[string]any(e.Metadata), has) || anyLeaf(map[string]any(e.Actor.Metadata), has) || anyTarget(e, inTarget) ||
-		strings.ToLower(e.ID) == strings.ToLower(v)
+		containsFold(e.ID, v) && containsFold(v, e.ID)
 }
 
 // hasMetadata reports whether there is a value at a path into metadata.

@@ -13,7 +13,7 @@ import (
 	"github.com/stelehq/stele/audit"
 )
 
-func day(y, m, d int) time.Time { return time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC) }
+func month(y, m int) time.Time { return time.Date(y, time.Month(m), 1, 0, 0, 0, 0, time.UTC) }
 
 func TestParseQuery(t *testing.T) {
 	filter := func(f audit.Field, values ...string) audit.Filter { return audit.Filter{Field: f, Values: values} }
@@ -51,23 +51,26 @@ func TestParseQuery(t *testing.T) {
 		{"::1 10:30 2001:db8::1", filters(filter(audit.FieldText, "10:30", "2001:db8::1", "::1")), `"10:30" "2001:db8::1" "::1"`},
 		{"=cmd() a,b [x] (y)", filters(filter(audit.FieldText, "(y)", "=cmd()", "[x]", "a,b")), "(y) =cmd() [x] a,b"},
 		{"日本語 😀", filters(filter(audit.FieldText, "日本語", "😀")), ""},
-		{"after:2026-01-01 before:2026-02-01", audit.Query{OccurredFrom: day(2026, 1, 1), OccurredTo: day(2026, 2, 1)}, ""},
+		{"after:2026-01-01 before:2026-02-01", audit.Query{OccurredFrom: month(2026, 1), OccurredTo: month(2026, 2)}, ""},
 		{
-			"after:2026-01-01T01:00:00+01:00 after:2025-01-01", audit.Query{OccurredFrom: day(2026, 1, 1)},
+			"after:2026-01-01T01:00:00+01:00 after:2025-01-01",
+			audit.Query{OccurredFrom: month(2026, 1)},
 			"after:2026-01-01",
 		},
 		{
 			"before:2026-01-01T00:00:00.000000001Z before:2027-01-01",
-			audit.Query{OccurredTo: day(2026, 1, 1).Add(1)}, "before:2026-01-01T00:00:00.000000001Z",
+			audit.Query{OccurredTo: month(2026, 1).Add(1)},
+			"before:2026-01-01T00:00:00.000000001Z",
 		},
 		{
 			`received.before:2026-02-01 received.after:"2026-01-01"`,
-			audit.Query{ReceivedFrom: day(2026, 1, 1), ReceivedTo: day(2026, 2, 1)}, "received.after:2026-01-01 received.before:2026-02-01",
+			audit.Query{ReceivedFrom: month(2026, 1), ReceivedTo: month(2026, 2)},
+			"received.after:2026-01-01 received.before:2026-02-01",
 		},
-		{"before:2262-01-01 after:1970-01-01", audit.Query{OccurredFrom: day(1970, 1, 1), OccurredTo: day(2262, 1, 1)}, "after:1970-01-01 before:2262-01-01"},
+		{"before:2262-01-01 after:1970-01-01", audit.Query{OccurredFrom: month(1970, 1), OccurredTo: month(2262, 1)}, "after:1970-01-01 before:2262-01-01"},
 		{
 			"dev after:2026-01-01 metadata.team:core -location:10.0.0.1 target:01G1 actor.type:user action:api_key.*",
-			audit.Query{OccurredFrom: day(2026, 1, 1), Filters: []audit.Filter{
+			audit.Query{OccurredFrom: month(2026, 1), Filters: []audit.Filter{
 				filter(audit.FieldAction, "api_key.*"), filter(audit.FieldActorType, "user"), filter(audit.FieldTargetID, "01G1"),
 				not(audit.FieldLocation, "10.0.0.1"), filter("metadata.team", "core"), filter(audit.FieldText, "dev"),
 			}},
@@ -173,8 +176,8 @@ func TestQueryValidate(t *testing.T) {
 		{audit.Query{Filters: []audit.Filter{{Field: audit.FieldActorID}}}, "the filter on actor.id has no value"},
 		{audit.Query{Filters: []audit.Filter{{Field: audit.FieldActorID, Values: []string{"\xff"}}}}, "is not valid UTF-8"},
 		{audit.Query{Filters: []audit.Filter{{Field: "metadata.\xff", Values: []string{"x"}}}}, "is not valid UTF-8"},
-		{audit.Query{OccurredFrom: day(1969, 1, 1)}, "after is 1969-01-01T00:00:00Z; times are from 1970"},
-		{audit.Query{ReceivedTo: day(2263, 1, 1)}, "received.before is 2263-01-01T00:00:00Z"},
+		{audit.Query{OccurredFrom: month(1969, 1)}, "after is 1969-01-01T00:00:00Z; times are from 1970"},
+		{audit.Query{ReceivedTo: month(2263, 1)}, "received.before is 2263-01-01T00:00:00Z"},
 	} {
 		if err := tt.query.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want %q", err, tt.want)

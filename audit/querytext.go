@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -205,15 +206,9 @@ func (p *queryParser) escape(b *strings.Builder) error {
 // hexRune reads four hexadecimal digits. A half of a surrogate pair is no
 // character.
 func hexRune(s string) (rune, bool) {
-	var r rune
-	for _, c := range []byte(s) {
-		d := strings.IndexByte("0123456789abcdef", c|0x20)
-		if d < 0 || c < '0' {
-			return 0, false
-		}
-		r = r<<4 | rune(d)
-	}
-	return r, utf8.ValidRune(r)
+	n, err := strconv.ParseUint(s, 16, 16)
+	r := rune(n)
+	return r, err == nil && utf8.ValidRune(r)
 }
 
 // atEnd says whether a quoted text is followed by something that belongs to the

@@ -99,8 +99,7 @@ func (q *Query) merge(more Query) {
 
 // inParam names the parameter that an error is about.
 func inParam(name string, err error) error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return FieldErrorf(e.Code, name, "%s", e.Message)
 	}
 	return err

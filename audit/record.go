@@ -1,12 +1,117 @@
 package audit
 
-import "golang.org/x/mod/sumdb/tlog"
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
 
-// Details returns the canonical details of an entry.
-func (e *Entry) Details() ([]byte, error) { panic("unfinished") }
+	"golang.org/x/mod/sumdb/tlog"
+)
 
-// Record returns the canonical record of an entry: the leaf of its log.
-func (e *Entry) Record(salt [16]byte) ([]byte, error) { panic("unfinished") }
+// SaltBytes is the size of an entry's salt.
+const SaltBytes = 16
 
-// LeafHash is the hash of a record in its log's tree.
-func LeafHash(record []byte) tlog.Hash { panic("unfinished") }
+// Record returns the canonical record of an entry (RFC 8785): what the log
+// commits to. It has what can never be removed, and a digest of the rest:
+//
+//	{"action":…,"actor":{"id":…,"type":…},"details":"…","id":"…","occurred_at":"…",
+//	"received_at":"…","targets":[{"id":…,"type":…}],"version":1}
+//
+// details is SHA-256 over the salt and then [Entry.Details], in base64url without
+// padding. An error says what of the entry no log can hold.
+func (e *Entry) Record(salt [SaltBytes]byte) ([]byte, error) {
+	details, err := e.Details()
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(append(salt[:], details...))
+	return e.recordWith(base64.RawURLEncoding.EncodeToString(digest[:]))
+}
+
+// recordWith is Record with a digest that is known.
+func (e *Entry) recordWith(digest string) ([]byte, error) {
+	occurred, err := appendTime(nil, e.OccurredAt)
+	if err != nil {
+		return nil, fmt.Errorf("occurred_at: %w", err)
+	}
+	received, err := receivedText(e.ReceivedAt)
+	if err != nil {
+		return nil, err
+	}
+	targets := make([]any, len(e.Targets))
+	for i, t := range e.Targets {
+		targets[i] = map[string]any{"id": t.ID, "type": t.Type}
+	}
+	return appendCanonical(nil, map[string]any{
+		"action": e.Action, "actor": map[string]any{"id": e.Actor.ID, "type": e.Actor.Type}, "details": digest, "id": e.ID,
+		"occurred_at": string(occurred), "received_at": received, "targets": targets, "version": cmp.Or(e.Version, 1),
+	})
+}
+
+// receivedText writes received_at, which has milliseconds.
+func receivedText(t time.Time) (string, error) {
+	if t.Nanosecond()%1e6 != 0 {
+		return "", errors.New("received_at: is finer than a millisecond")
+	}
+	text, err := appendTime(nil, t)
+	if err != nil {
+		return "", fmt.Errorf("received_at: %w", err)
+	}
+	return string(text), nil
+}
+
+// Details returns the canonical details of an entry (RFC 8785): what can be
+// erased. What is absent or empty is left out, but where one target has a name or
+// metadata there is an object for each.
+//
+//	{"actor":{"metadata":{…},"name":…},"context":{"location":…,"user_agent":…},
+//	"metadata":{…},"targets":[{"metadata":{…},"name":…},{}]}
+func (e *Entry) Details() ([]byte, error) {
+	details := map[string]any{}
+	if actor := partyDetails(e.Actor.Name, e.Actor.Metadata); len(actor) > 0 {
+		details["actor"] = actor
+	}
+	if context := e.contextDetails(); len(context) > 0 {
+		details["context"] = context
+	}
+	if len(e.Metadata) > 0 {
+		details["metadata"] = e.Metadata
+	}
+	targets, any := make([]any, len(e.Targets)), false
+	for i, t := range e.Targets {
+		target := partyDetails(t.Name, t.Metadata)
+		targets[i], any = target, any || len(target) > 0
+	}
+	if any {
+		details["targets"] = targets
+	}
+	return appendCanonical(nil, details)
+}
+
+func partyDetails(name string, metadata Metadata) map[string]any {
+	m := map[string]any{}
+	if name != "" {
+		m["name"] = name
+	}
+	if len(metadata) > 0 {
+		m["metadata"] = metadata
+	}
+	return m
+}
+
+func (e *Entry) contextDetails() map[string]any {
+	m := map[string]any{}
+	if e.Context.Location != "" {
+		m["location"] = e.Context.Location
+	}
+	if e.Context.UserAgent != "" {
+		m["user_agent"] = e.Context.UserAgent
+	}
+	return m
+}
+
+// LeafHash is the hash of a record in its log's tree (RFC 6962).
+func LeafHash(record []byte) tlog.Hash { return tlog.RecordHash(record) }

@@ -1,38 +1,216 @@
 package audit
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
 
-// LogReader reads a log as C2SP tlog-tiles serves it.
-type LogReader interface {
-	// ReadCheckpoint returns the newest signed checkpoint.
-	ReadCheckpoint(ctx context.Context) ([]byte, error)
-	// ReadTile returns a tile or an entry bundle by its path, such as
-	// "tile/0/x001/234" or "tile/entries/000.p/17". The error for one that
-	// is not there is fs.ErrNotExist (errors.Is).
-	ReadTile(ctx context.Context, path string) ([]byte, error)
-}
+	"golang.org/x/mod/sumdb/tlog"
+)
 
-// LogOptions says what more VerifyLog does.
+// LogOptions says what more [VerifyLog] does. The zero value asks for nothing
+// more.
 type LogOptions struct {
-	// Older is a signed checkpoint kept from earlier: the log must extend it.
+	// Older is a signed checkpoint that was kept from earlier: the log must
+	// extend it.
 	Older []byte
-	// Record, when not nil, is called with each record once it is verified.
+	// Record, when not nil, is called with each record in seq order once it
+	// is verified. The record is valid until it returns; an error from it ends
+	// the verification.
 	Record func(seq uint64, record []byte) error
-	// Progress, when not nil, is called now and then.
+	// Progress, when not nil, is called after each bundle of entries.
 	Progress func(done, total uint64)
 }
 
-// LogReport sums up what was verified.
+// LogReport sums up what was verified. After an error it has what was verified
+// before.
 type LogReport struct {
-	Checkpoint Checkpoint
+	// Checkpoint is the signed checkpoint of the whole log.
+	Checkpoint Checkpoint `json:"checkpoint"`
 	// Older is the older checkpoint that the log extends, nil when none was
 	// given.
-	Older *Checkpoint
-	// Entries is the number of records whose hash was recomputed.
-	Entries uint64
+	Older *Checkpoint `json:"older,omitempty"`
+	// Entries is the number of records that were read and are in the tree.
+	Entries uint64 `json:"entries"`
+	// FirstReceivedAt and LastReceivedAt are those of the first and the last
+	// of them.
+	FirstReceivedAt time.Time `json:"first_received_at,omitzero"`
+	LastReceivedAt  time.Time `json:"last_received_at,omitzero"`
 }
 
-// VerifyLog reads a whole log and checks it against its signed checkpoint.
+// VerifyLog reads a whole log, in constant memory, and checks it: the checkpoint
+// is signed, every tile belongs to the checkpoint's tree, every record is in its
+// place in it, records carry their place in their id, and times of receipt do not
+// decrease. With Older, it also checks that the log extends the older checkpoint.
+//
+// Errors about the log are *[VerifyError] and name the first entry concerned;
+// others come from reading.
 func VerifyLog(ctx context.Context, r LogReader, v *Verifier, opts LogOptions) (LogReport, error) {
-	panic("unfinished")
+	var report LogReport
+	signed, err := r.ReadCheckpoint(ctx)
+	if err != nil {
+		return report, fmt.Errorf("read checkpoint: %w", err)
+	}
+	if report.Checkpoint, err = v.Open(signed); err != nil {
+		return report, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &logWalk{opts: opts, report: &report, tiles: newTileSource(ctx, r, report.Checkpoint)}
+	if opts.Older != nil {
+		if err := w.extends(v, opts.Older); err != nil {
+			return report, err
+		}
+	}
+	return report, w.records(ctx, r)
+}
+
+// logWalk is one verification on its way.
+type logWalk struct {
+	opts   LogOptions
+	report *LogReport
+	tiles  *tileSource
+}
+
+// extends says whether the log extends an older signed checkpoint.
+func (w *logWalk) extends(v *Verifier, signed []byte) error {
+	older, err := v.Open(signed)
+	if err != nil {
+		return fmt.Errorf("older checkpoint: %w", err)
+	}
+	c := w.report.Checkpoint
+	switch {
+	case older.Origin != c.Origin:
+		return failed(CheckOrigin, "the older checkpoint is of the log %q, the newer of %q", older.Origin, c.Origin)
+	case older.Size > c.Size:
+		return failed(CheckConsistency, "the log has %d entries, but had %d when the older checkpoint was signed", c.Size, older.Size)
+	}
+	if err := w.prove(older); err != nil {
+		return err
+	}
+	w.report.Older = &older
+	return nil
+}
+
+// prove says whether an older checkpoint, not larger than the log, is of a
+// beginning of the log.
+func (w *logWalk) prove(older Checkpoint) error {
+	c := w.report.Checkpoint
+	differs := failed(CheckConsistency, "the log does not extend the older checkpoint: its first %d entries are not what they were", older.Size)
+	switch older.Size {
+	case 0:
+		if empty, _ := tlog.TreeHash(0, nil); older.Root != empty {
+			return differs
+		}
+		return nil
+	case c.Size:
+		if older.Root != c.Root {
+			return differs
+		}
+		return nil
+	}
+	tree, old := c.tree(), older.tree()
+	proof, err := tlog.ProveTree(tree.N, old.N, w.tiles)
+	if err != nil {
+		return w.tiles.explain(err)
+	}
+	if tlog.CheckTree(proof, tree.N, tree.Hash, old.N, old.Hash) != nil {
+		return differs
+	}
+	return nil
+}
+
+// records reads and checks every record.
+func (w *logWalk) records(ctx context.Context, r LogReader) error {
+	size := w.report.Checkpoint.Size
+	if size == 0 {
+		if empty, _ := tlog.TreeHash(0, nil); w.report.Checkpoint.Root != empty {
+			return failed(CheckTree, "the root of the empty log is wrong")
+		}
+		return nil
+	}
+	for b := range readBundles(ctx, r, size) {
+		if err := cmp.Or(ctx.Err(), b.err); err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if err := w.bundle(b); err != nil {
+			return err
+		}
+		if w.opts.Progress != nil {
+			w.opts.Progress(w.report.Entries, size)
+		}
+	}
+	return ctx.Err() // readBundles ends early with it
+}
+
+// bundle checks the records of one entry bundle.
+func (w *logWalk) bundle(b bundle) error {
+	w.tiles.offer(b.tile(), b.leaves)
+	leaves, err := w.tiles.ReadHashes(b.leafIndexes())
+	if err != nil {
+		return w.tiles.explain(err)
+	}
+	rest := b.entries
+	for _, leaf := range leaves {
+		seq := w.report.Entries
+		if len(rest) < 2 || len(rest)-2 < int(binary.BigEndian.Uint16(rest)) {
+			return failed(CheckFormat, "the bundle of entries %d to %d ends in the middle of entry %d", b.from, b.last(), seq)
+		}
+		n := 2 + int(binary.BigEndian.Uint16(rest))
+		record := rest[2:n]
+		rest = rest[n:]
+		if LeafHash(record) != leaf {
+			return failed(CheckInclusion, "entry %d is not what was recorded: its record does not have the hash that is in the log's tree", seq)
+		}
+		if err := w.record(seq, record); err != nil {
+			return err
+		}
+		w.report.Entries++
+	}
+	if len(rest) > 0 && !b.cut {
+		return failed(CheckFormat, "the bundle of entries %d to %d has more than these", b.from, b.last())
+	}
+	return nil
+}
+
+// record checks what a record says of its place.
+func (w *logWalk) record(seq uint64, record []byte) error {
+	var says struct {
+		ID         string    `json:"id"`
+		ReceivedAt time.Time `json:"received_at"`
+	}
+	if err := json.Unmarshal(record, &says); err != nil {
+		return failed(CheckFormat, "the record of entry %d cannot be read: %v", seq, err)
+	}
+	ms, idSeq, ok := parseID(says.ID)
+	switch {
+	case !ok || idSeq != seq || ms != says.ReceivedAt.UnixMilli():
+		return failed(CheckPlace, "the record in place %d has the id %q, which is not of that entry", seq, shorten(says.ID))
+	case says.ReceivedAt.Before(w.report.LastReceivedAt):
+		return failed(CheckPlace, "entry %d was received before entry %d", seq, seq-1)
+	}
+	if seq == 0 {
+		w.report.FirstReceivedAt = says.ReceivedAt
+	}
+	w.report.LastReceivedAt = says.ReceivedAt
+	if w.opts.Record == nil {
+		return nil
+	}
+	return w.opts.Record(seq, record)
+}
+
+// explain makes an error of a HashReader one for people: an error from reading
+// stays what it is, else hashes did not fit.
+func (s *tileSource) explain(err error) error {
+	if s.failed != nil {
+		return s.failed
+	}
+	if _, ok := errors.AsType[*VerifyError](err); ok {
+		return err
+	}
+	return failed(CheckTree, "the hashes of the log's tree do not lead to the checkpoint's root (%v)", err)
 }

@@ -119,6 +119,5 @@ func (b *bench) download(ctx context.Context, link string) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.target.send(req, io.Discard)
-	return err
+	return b.target.send(req, io.Discard)
 }

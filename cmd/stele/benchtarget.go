@@ -118,8 +118,7 @@ func (t *benchTarget) record(ctx context.Context, org, contentType string, body 
 	if idempotencyKey != "" {
 		req.Header.Set("Idempotency-Key", idempotencyKey)
 	}
-	_, err = t.send(req, io.Discard)
-	return err
+	return t.send(req, io.Discard)
 }
 
 // do sends a request and returns the whole answer.
@@ -129,7 +128,7 @@ func (t *benchTarget) do(ctx context.Context, method, path, contentType string, 
 		return nil, err
 	}
 	var answer bytes.Buffer
-	_, err = t.send(req, &answer)
+	err = t.send(req, &answer)
 	return answer.Bytes(), err
 }
 
@@ -145,19 +144,20 @@ func (t *benchTarget) request(ctx context.Context, method, path, contentType str
 	return req, nil
 }
 
-// send copies the answer's body to w and returns its size; any status but 2xx
-// is an error with the start of the body.
-func (t *benchTarget) send(req *http.Request, w io.Writer) (int64, error) {
+// send copies the answer's body to w; any status but 2xx is an error with the
+// start of the body.
+func (t *benchTarget) send(req *http.Request, w io.Writer) error {
 	res, err := t.http.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer res.Body.Close() //nolint:errcheck // read to the end below
 	if res.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 2048))
-		return 0, fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, text)
+		return fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, text)
 	}
-	return io.Copy(w, res.Body)
+	_, err = io.Copy(w, res.Body)
+	return err
 }
 
 // metric reads one metric without labels.

@@ -30,7 +30,7 @@ type checkLine struct {
 
 // Run exits with 3 when anything is wrong.
 func (c *checkCmd) Run(ctx context.Context, p *process) error {
-	log, err := app.OpenLog(ctx, c.Data)
+	log, err := app.OpenLog(ctx, c.Data, p.now)
 	if err != nil {
 		return err
 	}

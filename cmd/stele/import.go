@@ -185,10 +185,7 @@ func (im *importer) send(ctx context.Context) error {
 	if len(im.lines) == 0 {
 		return nil
 	}
-	var answer struct {
-		Entries []audit.Receipt `json:"entries"`
-		Refused []*audit.Error  `json:"refused"`
-	}
+	var answer importAnswer
 	if err := im.post(ctx, &answer); err != nil {
 		return err
 	}
@@ -199,13 +196,13 @@ func (im *importer) send(ctx context.Context) error {
 			im.result.Recorded++
 		}
 	}
-	for _, e := range answer.Refused {
+	for _, e := range answer.Errors {
 		if e.Line < 1 || e.Line > len(im.lines) {
 			return fmt.Errorf("the server refused a line %d that was not sent: %s", e.Line, e.Message)
 		}
 		im.refuse(im.lines[e.Line-1], e.Field, e.Message)
 	}
-	if n := len(answer.Entries) + len(answer.Refused); n != len(im.lines) {
+	if n := len(answer.Entries) + len(answer.Errors); n != len(im.lines) {
 		return fmt.Errorf("the server answered for %d of %d events", n, len(im.lines))
 	}
 	im.body.Reset()
@@ -214,15 +211,38 @@ func (im *importer) send(ctx context.Context) error {
 	return nil
 }
 
+// importAnswer is what the server says of a request.
+type importAnswer struct {
+	Entries []audit.Receipt `json:"entries"`
+	Errors  []*audit.Error  `json:"errors"`
+}
+
+// noneValid turns the error for a request without a valid event into the answer
+// that it is.
+func (a *importAnswer) noneValid(err error) bool {
+	refused, ok := errors.AsType[*audit.Error](err)
+	if !ok || refused.Line == 0 {
+		return false
+	}
+	a.Errors = refused.Errors
+	if len(a.Errors) == 0 {
+		a.Errors = []*audit.Error{refused}
+	}
+	return true
+}
+
 // post sends the body, again when the server or the way to it fails for a
 // while. The keys make that harmless.
-func (im *importer) post(ctx context.Context, answer any) error {
+func (im *importer) post(ctx context.Context, answer *importAnswer) error {
 	path := orgPath(im.Org) + "/events?partial=true"
 	for try := 1; ; try++ {
 		res, err := im.remote.send(ctx, http.MethodPost, path, "application/x-ndjson", bytes.NewReader(im.body.Bytes()))
 		if err == nil {
 			err = json.NewDecoder(res.Body).Decode(answer)
 			return errors.Join(err, res.Body.Close())
+		}
+		if answer.noneValid(err) {
+			return nil
 		}
 		if try == importTries || ctx.Err() != nil || !worthRetry(err) {
 			return err

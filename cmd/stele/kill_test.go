@@ -21,7 +21,7 @@ const (
 	kills       = 25
 	killWriters = 6
 	killOrgs    = 3
-	killKey     = "sk_kill_test_root_key_000"
+	killKey     = "sk_kill_test_root_key_00000"
 )
 
 // TestKill kills the server again and again under concurrent writers and then
@@ -209,7 +209,7 @@ func (k *killer) verify() {
 	seen := map[string]audit.Receipt{}
 	for i := range killOrgs {
 		org := killOrg(i)
-		var seqs = map[uint64]bool{}
+		seqs := map[uint64]bool{}
 		for e, err := range client.Entries(k.t.Context(), org, audit.Query{}, audit.SearchOptions{Limit: audit.MaxQueryLimit}) {
 			if err != nil {
 				k.t.Fatal(err)

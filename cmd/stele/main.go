@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	_ "time/tzdata" // histograms by local day, also where the system has no zones
+
 	"github.com/alecthomas/kong"
 )
 

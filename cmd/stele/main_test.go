@@ -1,17 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/stelehq/stele/audit"
 )
 
 // asStele makes the test binary behave as the stele command: tests that need a
@@ -43,7 +48,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready":  cmdReady,
 			"events": cmdEvents,
-			"flip":   cmdFlip,
+			"fetch":  cmdFetch,
+			"alter":  cmdAlter,
 		},
 	})
 }
@@ -62,7 +68,7 @@ func cmdReady(ts *testscript.TestScript, neg bool, _ []string) {
 }
 
 func isReady(url string) bool {
-	res, err := http.Get(url + "/readyz") //nolint:noctx // loopback
+	res, err := http.Get(url + "/readyz")
 	if err != nil {
 		return false
 	}
@@ -86,25 +92,34 @@ func cmdEvents(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
 }
 
-// cmdFlip flips one bit in the largest table of a stopped server's database:
-// flip DATADIR.
-func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
-	tables, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "db", "*.sst"))
-	ts.Check(err)
-	var largest string
-	var size int64
-	for _, name := range tables {
-		if info, err := os.Stat(name); err == nil && info.Size() > size {
-			largest, size = name, info.Size()
-		}
+// cmdFetch saves what the server answers: the proof of acme's newest entry, or
+// the verifier key: fetch FILE proof|vkey.
+func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
+	r := &remote{Server: "http://" + ts.Getenv("ADDR"), APIKey: ts.Getenv("STELE_API_KEY")}
+	ctx := context.Background()
+	path := "/v1/log/vkey"
+	if args[1] == "proof" {
+		var page audit.Page
+		ts.Check(r.call(ctx, http.MethodGet, "/v1/organizations/acme/events?limit=1", nil, &page))
+		path = "/v1/organizations/acme/events/" + page.Entries[0].ID + "/proof"
 	}
-	if largest == "" {
-		ts.Fatalf("no tables in %s", args[0])
-	}
-	data, err := os.ReadFile(largest)
+	res, err := r.send(ctx, http.MethodGet, path, "", nil)
 	ts.Check(err)
-	data[len(data)/3] ^= 0x10
-	ts.Check(os.WriteFile(largest, data, 0o600))
+	defer res.Body.Close() //nolint:errcheck // read below
+	data, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+// cmdAlter makes the actor of a saved proof somebody else.
+func cmdAlter(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	altered := regexp.MustCompile(`"actor":\{"type":"user","id":"[^"]*"`).ReplaceAll(data, []byte(`"actor":{"type":"user","id":"mallory"`))
+	if bytes.Equal(altered, data) {
+		ts.Fatalf("nothing to alter in %s", data)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), altered, 0o600))
 }
 
 // steleCommand is the test binary as stele, in a process of its own.

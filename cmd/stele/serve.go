@@ -37,7 +37,7 @@ type serveCmd struct {
 
 // Run serves until SIGTERM or SIGINT, then lets requests finish.
 func (c *serveCmd) Run(ctx context.Context, p *process) error {
-	if err := c.Config.Validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return &exitCodeError{exitUsage, err}
 	}
 	logger, err := c.logger(p.stderr)

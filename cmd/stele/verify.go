@@ -154,9 +154,10 @@ func (k *keepingLog) ReadCheckpoint(ctx context.Context) ([]byte, error) {
 	return k.checkpoint, err
 }
 
-// unsound marks a failed verification, unless it failed for lack of an answer.
+// unsound marks what was read and found wrong; a server that cannot be reached
+// says nothing about its log.
 func unsound(err error) error {
-	if _, refused := errors.AsType[*audit.Error](err); refused || errors.Is(err, context.Canceled) {
+	if _, wrong := errors.AsType[*audit.VerifyError](err); !wrong {
 		return err
 	}
 	return &exitCodeError{exitUnsound, fmt.Errorf("NOT VERIFIED: %w", err)}

@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +36,8 @@ type Deps struct {
 	// scheme and host of the request that asks.
 	PublicURL string
 	Now       func() time.Time
+
+	tailBeat time.Duration // tailBeat unless a test says otherwise
 }
 
 // api holds what the handlers share.
@@ -46,6 +49,7 @@ type api struct {
 
 // New returns the API's routes.
 func New(d Deps) server.Surface {
+	d.tailBeat = cmp.Or(d.tailBeat, tailBeat)
 	d.PublicURL = strings.TrimSuffix(d.PublicURL, "/")
 	a := &api{Deps: d}
 	a.ingests.New = func() any { return newIngest() }

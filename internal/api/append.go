@@ -66,27 +66,19 @@ func (a *api) appendEvents(w http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	in, _ := a.ingests.Get().(*ingest)
-	// An append that was given up may still be under way: then in is its.
-	idle := true
-	defer func() {
-		if idle {
-			a.ingests.Put(in)
-		}
-	}()
+	defer a.ingests.Put(in) // a batch whose Append was given up is no longer of the log's
 	in.reset(r.Org())
 	in.batch.Partial = partial
 	if in.batch.RequestKey, err = idempotencyKey(r.Header); err != nil {
 		return err
 	}
-	if err := in.decode(a.Schemas, body, ndjson, partial); err != nil {
+	if err := in.decode(a.Schemas, body, ndjson); err != nil {
 		return err
 	}
-	idle = false
 	result, err := a.Ledger.Append(r.Context(), in.batch)
 	if err != nil {
 		return in.placed(err)
 	}
-	idle = true
 	if partial {
 		in.takeRefusals(result.Receipts)
 		if len(in.faults) > 0 && !anyRecorded(result.Receipts) {
@@ -112,7 +104,7 @@ func isNDJSON(contentType string) (bool, error) {
 		}
 	}
 	return false, audit.FieldErrorf(audit.CodeUnsupportedMedia, "Content-Type",
-		"Content-Type is %q; it must be application/json (one event or an array) or application/x-ndjson (one event a line), in UTF-8", contentType)
+		"must be application/json (one event or an array) or application/x-ndjson (one event a line), in UTF-8")
 }
 
 func idempotencyKey(h http.Header) (string, error) {
@@ -120,23 +112,23 @@ func idempotencyKey(h http.Header) (string, error) {
 	key := h.Get(name)
 	switch {
 	case len(h.Values(name)) > 1:
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "there is more than one Idempotency-Key header")
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "is given more than once")
 	case len(key) > audit.MaxIdempotencyKeyBytes:
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "the Idempotency-Key has %d bytes; it may have %d", len(key), audit.MaxIdempotencyKeyBytes)
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "must have at most %d bytes", audit.MaxIdempotencyKeyBytes)
 	}
 	return key, nil
 }
 
-// decode puts the events of a body into the batch. Without partial, a fault is
-// an error; with partial it is one only when there is no valid event.
-func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial bool) error {
+// decode puts the valid events of a body into the batch. A fault is an error,
+// unless the batch is a partial one.
+func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson bool) error {
 	n := 0
 	for item, err := range in.items(body, ndjson) {
 		if err != nil {
 			return err // where the elements begin and end is not known
 		}
 		if n++; n > audit.MaxBatchEvents {
-			return audit.Errorf(audit.CodeTooLarge, "there are more than %d events in the request; send them in several", audit.MaxBatchEvents)
+			return audit.Errorf(audit.CodeTooLarge, "a request may have %d events: send more in several", audit.MaxBatchEvents)
 		}
 		if err := in.add(schemas, item); err != nil {
 			fault, ok := errors.AsType[*audit.Error](err)
@@ -144,7 +136,7 @@ func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial 
 				return err
 			}
 			in.refuse(fault, item.Line)
-			if !partial && len(in.faults) == maxFaults {
+			if !in.batch.Partial && len(in.faults) == maxFaults {
 				break
 			}
 		}
@@ -152,7 +144,7 @@ func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson, partial 
 	switch {
 	case n == 0:
 		return audit.Errorf(audit.CodeInvalidRequest, "there is no event in the body")
-	case len(in.faults) > 0 && (!partial || in.batch.Len() == 0):
+	case len(in.faults) > 0 && !in.batch.Partial:
 		return in.fault()
 	}
 	return nil
@@ -212,11 +204,16 @@ func anyRecorded(receipts []ledger.Outcome) bool {
 	return slices.ContainsFunc(receipts, func(o ledger.Outcome) bool { return o.Err == nil })
 }
 
-// fault is the error for all faults: the first, with the others in it.
+// fault is the error for all faults: the first, with the others in it. A partial
+// request gets every one of them, as it does when something was recorded.
 func (in *ingest) fault() error {
 	err := *in.faults[0]
-	if len(in.faults) > 1 {
-		err.Errors = slices.Clone(in.faults[:min(len(in.faults), maxFaults)])
+	faults := in.faults
+	if !in.batch.Partial {
+		faults = faults[:min(len(faults), maxFaults)]
+	}
+	if len(faults) > 1 {
+		err.Errors = slices.Clone(faults)
 	}
 	return &err
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	_ "time/tzdata" // time zones, also on machines without them
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/search"
@@ -129,7 +130,7 @@ func (p params) zone() (*time.Location, error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		return nil, audit.FieldErrorf(audit.CodeInvalidRequest, "time_zone", "there is no time zone %q; it must be an IANA name such as Europe/London", name)
+		return nil, audit.FieldErrorf(audit.CodeInvalidRequest, "time_zone", "must be the IANA name of a time zone, such as Europe/London")
 	}
 	return zone, nil
 }
@@ -178,14 +179,14 @@ func (a *api) facets(w http.ResponseWriter, r *server.Request) error {
 // facetField reads a field whose values can be counted; free text has none.
 func facetField(name string) (audit.Field, error) {
 	if name == "" {
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "field is missing; name the field whose values to count, such as action or actor")
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "is missing; name the field whose values to count, such as action or actor")
 	}
 	field, err := audit.ParseField(name)
 	if err != nil {
 		return "", named("field", err)
 	}
 	if field == audit.FieldText {
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "text is not a field whose values can be counted")
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, "field", "is free text, whose values cannot be counted")
 	}
 	return field, nil
 }

@@ -73,12 +73,15 @@ func (a *api) createExport(w http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	if body.Order != "" && body.Order != "asc" && body.Order != "desc" {
-		return audit.FieldErrorf(audit.CodeInvalidRequest, "/order", "order is %q; it must be asc or desc", body.Order)
+		return audit.FieldErrorf(audit.CodeInvalidRequest, "/order", "must be asc or desc")
 	}
 	job, err := a.Exports.Create(r.Context(), export.Spec{
 		Organization: r.Org(), Query: body.Query, Format: body.Format, Descending: body.Order == "desc",
 		RawCells: body.NeutralizeFormulas != nil && !*body.NeutralizeFormulas, CreatedBy: r.Identity.KeyID,
 	})
+	if errors.Is(err, &audit.Error{Code: audit.CodeInvalidQuery}) {
+		return named("/query", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func (a *api) download(w http.ResponseWriter, r *server.Request) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	h := w.Header()
 	h.Set("Content-Type", fileType(job.Format))
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": job.FileName()}))

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
@@ -110,13 +109,10 @@ func (a *api) listKeys(w http.ResponseWriter, r *server.Request) error {
 
 // ownKey returns the key in the path, if the caller may know of it.
 func (a *api) ownKey(r *server.Request) (*catalog.Key, error) {
-	id, scope := r.PathValue("id"), r.Scope()
+	id := r.PathValue("id")
 	absent := audit.Errorf(audit.CodeNotFound, "there is no key %q", id)
-	if strings.ContainsRune(id, 0) {
-		return nil, absent
-	}
 	k, err := a.Catalog.Key(r.Context(), id)
-	if isNotFound(err) || err == nil && scope != "" && k.Organization != scope {
+	if isNotFound(err) || err == nil && !r.Opens(k.Organization) {
 		return nil, absent
 	}
 	return k, err

@@ -55,7 +55,7 @@ func (c *organizationChange) apply(o *catalog.Organization) error {
 		o.Metadata = maps.Clone(*c.Metadata)
 	}
 	if o.State == "" {
-		return audit.FieldErrorf(audit.CodeInvalidRequest, "/state", "state must be active, inactive or disabled")
+		return audit.FieldErrorf(audit.CodeInvalidRequest, "/state", "must be active, inactive or disabled")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/server"
@@ -21,10 +22,17 @@ func parseParams(r *server.Request, known ...string) (params, error) {
 	}
 	for name := range values {
 		if !slices.Contains(known, name) {
-			return nil, audit.FieldErrorf(audit.CodeInvalidRequest, name, "there is no parameter %q here", name)
+			return nil, unknownParam(name, known)
 		}
 	}
 	return once(values, known)
+}
+
+func unknownParam(name string, known []string) error {
+	if len(known) == 0 {
+		return audit.FieldErrorf(audit.CodeInvalidRequest, name, "there is no such parameter: this takes none")
+	}
+	return audit.FieldErrorf(audit.CodeInvalidRequest, name, "there is no such parameter: this takes %s", strings.Join(known, ", "))
 }
 
 // parseFilters reads the query of a route that takes filters beside parameters
@@ -53,7 +61,7 @@ func parseQuery(r *server.Request) (url.Values, error) {
 func once(values url.Values, names []string) (params, error) {
 	for _, name := range names {
 		if len(values[name]) > 1 {
-			return nil, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is given more than once", name)
+			return nil, audit.FieldErrorf(audit.CodeInvalidRequest, name, "is given more than once")
 		}
 	}
 	return params(values), nil
@@ -73,7 +81,7 @@ func (p params) limit(standard int) (int, error) {
 	}
 	n, err := strconv.Atoi(p.text(name))
 	if err != nil || n < 1 || n > audit.MaxQueryLimit {
-		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "limit is %q; it must be a number from 1 to %d", p.text(name), audit.MaxQueryLimit)
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "must be a number from 1 to %d", audit.MaxQueryLimit)
 	}
 	return n, nil
 }
@@ -90,7 +98,7 @@ func (p params) flag(name string) (bool, error) {
 			return false, nil
 		}
 	}
-	return false, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %q; it must be true or false", name, p.text(name))
+	return false, audit.FieldErrorf(audit.CodeInvalidRequest, name, "must be true or false")
 }
 
 // choice returns a parameter that is one of several words, the first when it is
@@ -101,7 +109,7 @@ func (p params) choice(name string, words ...string) (string, error) {
 	}
 	word := p.text(name)
 	if !slices.Contains(words, word) {
-		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %q; it must be one of %q", name, word, words)
+		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "must be one of %q", words)
 	}
 	return word, nil
 }
@@ -118,7 +126,7 @@ func (p params) version(name string, standard int) (int, error) {
 func parseVersion(name, text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %q; it must be a number from 1", name, text)
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "must be a number from 1")
 	}
 	return n, nil
 }

@@ -141,7 +141,7 @@ func parseSchemaCursor(text string) (schemaCursor, error) {
 	if text == "" {
 		return schemaCursor{}, nil
 	}
-	damaged := audit.FieldErrorf(audit.CodeInvalidCursor, "cursor", "this cursor is damaged")
+	damaged := audit.FieldErrorf(audit.CodeInvalidCursor, "cursor", "is not a cursor of this list")
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	version, action, ok := strings.Cut(string(b), " ")
 	if err != nil || !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -15,9 +16,6 @@ const (
 	// tailBeat is how often a tail says that it lives, and looks whether its
 	// key still opens the log.
 	tailBeat = 15 * time.Second
-	// tailPatience is how long a client may take to accept what was sent. One
-	// that takes longer is let go; it comes back with Last-Event-ID.
-	tailPatience = 30 * time.Second
 	// tailChunk is how much is collected, with nothing held in the store,
 	// before it is sent.
 	tailChunk = 64 << 10
@@ -87,10 +85,10 @@ func (a *api) tailStart(r *server.Request, p params) (uint64, error) {
 	}
 	seq, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %q; it must be the seq of an entry", name, text)
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "must be the seq of an entry")
 	}
 	if seq+add > head.Size {
-		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s is %d, but the log has %d entries", name, seq, head.Size)
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "is past the end: the log has %d entries", head.Size)
 	}
 	return seq + add, nil
 }
@@ -124,7 +122,7 @@ func (t *tail) follow(ctx context.Context, open func() error) error {
 // wait returns when there are entries not yet considered, or DeadlineExceeded
 // when it is time for a beat.
 func (t *tail) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tailBeat)
+	ctx, cancel := context.WithTimeout(ctx, t.api.tailBeat)
 	defer cancel()
 	return t.api.Ledger.Wait(ctx, t.org, t.next)
 }
@@ -185,14 +183,11 @@ func (t *tail) appendPosition() {
 	t.buf = append(t.buf, "}\n\n"...)
 }
 
-// flush sends the buffer, and lets a client go that does not take it.
+// flush sends the buffer. A client that does not take it for long is let go by
+// the server; it comes back with Last-Event-ID.
 func (t *tail) flush() error {
 	if len(t.buf) == 0 {
 		return nil
-	}
-	err := t.ctl.SetWriteDeadline(t.api.Now().Add(tailPatience))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
 	}
 	if _, err := t.w.Write(t.buf); err != nil {
 		return err
@@ -203,6 +198,10 @@ func (t *tail) flush() error {
 
 // stillOpen says whether the key and the organization would still be let in.
 func (a *api) stillOpen(r *server.Request) error {
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if _, err := a.Auth.Authenticate(r.Context(), strings.TrimSpace(key)); err != nil {
+		return err
+	}
 	_, err := r.AllowOrg(r.Org())
 	return err
 }

@@ -50,7 +50,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of the clock that callers pass
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -80,6 +80,7 @@ func (a *App) openLog(ctx context.Context) error {
 		IdempotencyWindow: a.cfg.IdempotencyWindow,
 		Now:               a.cfg.Now,
 		Logger:            a.cfg.Logger,
+		Unsynced:          a.cfg.unsynced,
 		OnCommit:          a.metrics.group,
 	})
 	if err != nil {
@@ -153,8 +154,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	}
 	native := api.New(api.Deps{
 		Ledger: a.Ledger, Engine: a.Store, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
-		Logger: a.cfg.Logger, Now: a.cfg.Now,
+		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/schema"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 	PublicURL string `help:"Address under which clients reach the server, for the links it hands out; http://LISTEN when not given." env:"STELE_PUBLIC_URL" placeholder:"URL"`
 	// RootKey is the text of the root API key. Without it one is made at the
 	// first start and shown once.
-	RootKey string `help:"Root API key, at least 20 characters. Without it one is made and printed at the first start. Best set in the environment." env:"STELE_ROOT_KEY" placeholder:"KEY"`
+	RootKey string `help:"Root API key, at least 24 characters. Without it one is made and printed at the first start. Best set in the environment." env:"STELE_ROOT_KEY" placeholder:"KEY"`
 	// SchemaMode says what happens to events whose action is not registered.
 	SchemaMode string `help:"Events of unregistered actions: strict refuses them, warn records and flags them, open records them." env:"STELE_SCHEMA_MODE" enum:"strict,warn,open" default:"warn"`
 	// IdempotencyWindow is how long an idempotency key is remembered.
@@ -46,10 +47,10 @@ type Config struct {
 	Now func() time.Time `kong:"-"`
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
-}
 
-// minRootKey is the shortest root key taken: shorter ones can be guessed.
-const minRootKey = 20
+	// unsynced is set while the demo is made: see pebblestore.Config.
+	unsynced bool
+}
 
 // minIdempotencyWindow is what the WorkOS routes promise.
 const minIdempotencyWindow = 24 * time.Hour
@@ -57,8 +58,8 @@ const minIdempotencyWindow = 24 * time.Hour
 // Validate says what is wrong with the settings, by their command line names.
 // The command line calls it before it starts anything.
 func (c *Config) Validate() error {
-	if c.RootKey != "" && len(c.RootKey) < minRootKey {
-		return fmt.Errorf("--root-key: has %d characters; use %d or more, such as \"sk_\" and the output of: openssl rand -hex 24", len(c.RootKey), minRootKey)
+	if c.RootKey != "" && len(c.RootKey) < auth.MinRootKeyBytes {
+		return fmt.Errorf("--root-key: has %d characters; use %d or more, such as \"sk_\" and the output of: openssl rand -hex 24", len(c.RootKey), auth.MinRootKeyBytes)
 	}
 	if c.IdempotencyWindow < minIdempotencyWindow {
 		return fmt.Errorf("--idempotency-window: %s is less than %s, which clients rely on", c.IdempotencyWindow, minIdempotencyWindow)

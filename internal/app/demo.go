@@ -3,10 +3,10 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/demo"
 	"github.com/stelehq/stele/internal/event"
@@ -36,8 +36,10 @@ func DemoOrganizations(now time.Time) []string {
 // occurred.
 func LoadDemo(ctx context.Context, data string, now time.Time) error {
 	clock := &demo.Clock{Real: func() time.Time { return now }}
-	cfg := DemoConfig(data, "127.0.0.1:0", "unused-while-loading", nil)
-	cfg.Now = clock.Now
+	cfg := DemoConfig(data, "127.0.0.1:0", auth.NewSecret(), nil)
+	// A commit for each batch of a year is many; a demo that could not be made
+	// whole is made anew.
+	cfg.Now, cfg.unsynced = clock.Now, true
 	a, err := Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -46,16 +48,14 @@ func LoadDemo(ctx context.Context, data string, now time.Time) error {
 }
 
 func (a *App) loadDemo(ctx context.Context, clock *demo.Clock, now time.Time) error {
-	cat, err := demo.Catalogue()
-	if err != nil {
+	large, small := demo.Main(demoSeed, now), demo.Second(demoSeed, now)
+	if err := demo.Register(ctx, clock, a.Schemas, large); err != nil {
 		return err
 	}
-	if _, err := a.Schemas.Apply(ctx, cat); err != nil {
-		return fmt.Errorf("apply the demo's catalogue: %w", err)
-	}
 	loader := demo.Loader{Clock: clock, Check: a.Schemas.Check, Append: a.append}
-	for _, g := range []*demo.Generator{demo.Main(demoSeed, now), demo.Second(demoSeed, now)} {
-		if err := a.createDemoOrganization(ctx, g.Organization(), now); err != nil {
+	for _, g := range []*demo.Generator{large, small} {
+		clock.Set(g.Start())
+		if err := a.createDemoOrganization(ctx, g.Organization(), g.Start()); err != nil {
 			return err
 		}
 		if _, err := demo.Load(ctx, loader, g); err != nil {
@@ -65,9 +65,9 @@ func (a *App) loadDemo(ctx context.Context, clock *demo.Clock, now time.Time) er
 	return nil
 }
 
-func (a *App) createDemoOrganization(ctx context.Context, d demo.Organization, now time.Time) error {
+func (a *App) createDemoOrganization(ctx context.Context, d demo.Organization, since time.Time) error {
 	o := catalog.NewOrganization(d.Name)
-	o.ID, o.ExternalID, o.HistoryStart = d.ID, d.ExternalID, now.AddDate(-1, 0, 0)
+	o.ID, o.ExternalID, o.HistoryStart = d.ID, d.ExternalID, since
 	o.Domains = []catalog.Domain{{Domain: d.Domain, State: catalog.DomainVerified}}
 	_, err := a.Catalog.CreateOrganization(ctx, o)
 	return err

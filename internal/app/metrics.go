@@ -29,17 +29,22 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		duplicates: counter("stele_duplicates_total", "Events answered with the receipt of an earlier one."),
 		bytes:      counter("stele_event_bytes_total", "Size of the rows recorded, before compression."),
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stele_commits_total", Help: "Groups of commits synced to disk, by result."}, []string{"result"}),
+			Name: "stele_commits_total", Help: "Groups of commits synced to disk, by result.",
+		}, []string{"result"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "stele_commit_rounds_total", Help: "Rounds of the organizations' owners, by result."}, []string{"result"}),
+			Name: "stele_commit_rounds_total", Help: "Rounds of the organizations' owners, by result.",
+		}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "stele_commit_seconds", Help: "Time to make a group of commits durable.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
 		size: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "stele_commit_events", Help: "Events in a group of commits.",
-			Buckets: prometheus.ExponentialBuckets(1, 4, 9)}),
+			Buckets: prometheus.ExponentialBuckets(1, 4, 9),
+		}),
 		queue: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last."}),
+			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last.",
+		}),
 	}
 	registry.MustRegister(
 		m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.queue,
@@ -80,7 +85,11 @@ func (m *metrics) watchStore(store *pebblestore.Store) {
 	}
 	gauge("stele_store_disk_bytes", "Space the database uses on disk.", func(s pebblestore.Stats) float64 { return float64(s.DiskBytes) })
 	gauge("stele_store_free_bytes", "Free space on the database's disk.", func(s pebblestore.Stats) float64 { return float64(s.FreeBytes) })
-	gauge("stele_store_memory_bytes", "Memory of the store's cache and memtables.", func(s pebblestore.Stats) float64 { return float64(s.MemoryBytes) })
+	gauge("stele_store_memory_bytes", "Memory of the store's cache and memtables.", func(s pebblestore.Stats) float64 {
+		return float64(s.CacheBytes) + float64(s.MemTableBytes)
+	})
+	gauge("stele_store_waiting", "Commits of organizations that wait for a group.", func(s pebblestore.Stats) float64 { return float64(s.Waiting) })
+	gauge("stele_store_compaction_debt_bytes", "Table data that waits to be compacted.", func(s pebblestore.Stats) float64 { return float64(s.CompactionDebtBytes) })
 	gauge("stele_store_receipts", "Idempotency receipts remembered.", func(s pebblestore.Stats) float64 { return float64(s.Receipts) })
 	gauge("stele_store_failed", "1 when the store takes no more commits until it is restarted.", func(s pebblestore.Stats) float64 {
 		if s.Failed != nil {

@@ -23,22 +23,22 @@ type Log struct {
 }
 
 // OpenLog opens a data directory that exists and that no server uses.
-func OpenLog(ctx context.Context, data string) (*Log, error) {
+func OpenLog(ctx context.Context, data string, now func() time.Time) (*Log, error) {
 	keyText, err := os.ReadFile(filepath.Join(data, checkpointKeyFile)) //nolint:gosec // the operator's own data directory
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a data directory: %w", data, err)
 	}
 	store, err := pebblestore.Open(pebblestore.Config{
-		Dir: filepath.Join(data, dbDir), ReserveBytes: -1, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Dir: filepath.Join(data, dbDir), ReserveBytes: -1, Now: now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", data, err)
 	}
-	led, err := ledger.Open(ctx, ledger.Config{Store: store, KV: store, Signer: strings.TrimSpace(string(keyText)), Now: time.Now})
+	led, err := ledger.Open(ctx, ledger.Config{Store: store, KV: store, Signer: strings.TrimSpace(string(keyText)), Now: now})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &Log{Store: store, Ledger: led, Catalog: catalog.New(store, time.Now)}, nil
+	return &Log{Store: store, Ledger: led, Catalog: catalog.New(store, now)}, nil
 }
 
 // Close ends it.

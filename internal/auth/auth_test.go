@@ -104,9 +104,23 @@ func TestAuthenticateAllocatesNothing(t *testing.T) {
 }
 
 func TestRootKeyIsRefused(t *testing.T) {
-	for _, root := range []string{"", strings.Repeat("x", MinRootKeyBytes-1), strings.Repeat("x", maxSecretBytes+1), "with a space in the middle of it", "with-a-ü-in-the-middle-of-it"} {
-		if _, err := New(nil, root); err == nil || root != "" && strings.Contains(err.Error(), root) {
+	for _, root := range []string{strings.Repeat("x", MinRootKeyBytes-1), strings.Repeat("x", maxSecretBytes+1), "with a space in the middle of it", "with-a-ü-in-the-middle-of-it"} {
+		if _, err := New(nil, root); err == nil || strings.Contains(err.Error(), root) {
 			t.Errorf("%.60q: error %v", root, err)
+		}
+	}
+}
+
+// TestNoRootKey holds that an Authenticator without a root key lets nobody in
+// who brings none, or the hash of nothing.
+func TestNoRootKey(t *testing.T) {
+	a, err := New(catalog.New(storetest.NewMemory(), time.Now), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"", "x", string(make([]byte, 32))} {
+		if id, err := a.Authenticate(t.Context(), key); err == nil {
+			t.Errorf("%q is %+v", key, id)
 		}
 	}
 }

@@ -71,6 +71,33 @@ func TestSignURL(t *testing.T) {
 	}
 }
 
+// A signature has one spelling: the last character's unused bits count.
+func TestSignatureHasOneSpelling(t *testing.T) {
+	at := noon
+	s := newSigner(t, &at)
+	token, err := s.SignPortal(Portal{Organization: "acme", Expires: noon.Add(time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := s.SignURL("/x", PurposeDownload, noon.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, query, _ := strings.Cut(link, "?")
+	accepted := 0
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		if _, err := s.VerifyPortal(token[:len(token)-1] + string(c)); err == nil {
+			accepted++
+		}
+		if err := s.VerifyURL("/x", query[:len(query)-1]+string(c), PurposeDownload); err == nil {
+			accepted++
+		}
+	}
+	if accepted != 2 {
+		t.Errorf("%d spellings, want one of each", accepted)
+	}
+}
+
 // No change of one character passes.
 func TestAnyChangeBreaksALink(t *testing.T) {
 	at := noon

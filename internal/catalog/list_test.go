@@ -67,7 +67,7 @@ func expected(model []*Organization, deleted map[string]bool, opts *ListOptions)
 // checkWalks goes to the end by After and back to the beginning by Before.
 func checkWalks(t *rapid.T, c *Catalog, opts ListOptions, want []string) {
 	var got []string
-	last := OrganizationPage{}
+	var last OrganizationPage
 	for {
 		p, err := c.Organizations(t.Context(), opts)
 		if err != nil {

@@ -26,8 +26,8 @@ type ulid struct{ hi, lo uint64 }
 
 func (u *ulid) fill(ms int64) {
 	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails
-	u.hi = uint64(ms)<<16 | uint64(binary.BigEndian.Uint16(b[:2]))
+	_, _ = rand.Read(b[:])                                         // never fails
+	u.hi = uint64(ms)<<16 | uint64(binary.BigEndian.Uint16(b[:2])) //nolint:gosec // no time is before 1970
 	u.lo = binary.BigEndian.Uint64(b[2:])
 }
 

@@ -2,9 +2,7 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -46,6 +44,8 @@ type Config struct {
 	Workers int
 	Logger  *slog.Logger
 	Now     func() time.Time
+
+	disk disk // Dir, unless a test says otherwise
 }
 
 // Log says where an organization's log stands.
@@ -58,6 +58,7 @@ type Log interface {
 // called concurrently.
 type Exports struct {
 	cfg  Config
+	disk disk
 	stop context.CancelFunc
 	work sync.WaitGroup // workers and the sweeper
 
@@ -88,11 +89,14 @@ func Open(ctx context.Context, cfg Config) (*Exports, error) {
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
 	}
+	if cfg.disk == nil {
+		cfg.disk = directory(cfg.Dir)
+	}
+	x := &Exports{cfg: cfg, disk: cfg.disk, running: map[string]*run{}}
+	x.changed = sync.NewCond(&x.mu)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make exports directory: %w", err)
 	}
-	x := &Exports{cfg: cfg, running: map[string]*run{}}
-	x.changed = sync.NewCond(&x.mu)
 	if err := x.recover(ctx); err != nil {
 		return nil, err
 	}
@@ -140,7 +144,7 @@ func (x *Exports) recover(ctx context.Context) error {
 		if id, _, _ := strings.Cut(f.Name(), "."); !isID(id) || ready[f.Name()] {
 			continue
 		}
-		if err := x.removeFile(f.Name()); err != nil {
+		if err := x.disk.remove(f.Name()); err != nil {
 			return err
 		}
 	}
@@ -154,7 +158,7 @@ func (x *Exports) Create(ctx context.Context, s Spec) (Job, error) {
 		s.Format = CSV
 	}
 	if s.Format != CSV && s.Format != JSONL {
-		return Job{}, audit.FieldErrorf(audit.CodeInvalidRequest, "/format", "format is %q; it must be csv or jsonl", s.Format)
+		return Job{}, audit.FieldErrorf(audit.CodeInvalidRequest, "/format", "must be csv or jsonl")
 	}
 	if _, err := audit.ParseQuery(s.Query); err != nil {
 		return Job{}, err
@@ -226,7 +230,7 @@ func (x *Exports) DropOrganization(ctx context.Context, org string) error {
 // drop removes a job and its file.
 func (x *Exports) drop(ctx context.Context, id string) error {
 	for _, format := range []Format{CSV, JSONL} {
-		if err := x.removeFile(fileName(id, format)); err != nil {
+		if err := x.disk.remove(fileName(id, format)); err != nil {
 			return err
 		}
 	}
@@ -268,16 +272,8 @@ func (x *Exports) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return x.removeFile(fileName(j.ID, j.Format))
+		return x.disk.remove(fileName(j.ID, j.Format))
 	})
-}
-
-func (x *Exports) removeFile(name string) error {
-	err := os.Remove(filepath.Join(x.cfg.Dir, name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove export file: %w", err)
-	}
-	return nil
 }
 
 func (x *Exports) now() time.Time { return x.cfg.Now().UTC().Truncate(time.Millisecond) }

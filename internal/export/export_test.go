@@ -104,6 +104,7 @@ type place struct {
 	kv     catalog.KV
 	engine *logs
 	clock  *clock
+	disk   disk
 	log    bytes.Buffer
 }
 
@@ -119,12 +120,12 @@ func (p *place) open(t *testing.T) *Exports {
 	t.Helper()
 	x, err := Open(t.Context(), Config{
 		Dir: p.dir, KV: p.kv, Engine: p.engine, Log: p.engine, Now: p.clock.now,
-		Logger: slog.New(slog.NewTextHandler(&p.log, nil)),
+		Logger: slog.New(slog.NewTextHandler(&p.log, nil)), disk: p.disk,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { x.Close() })
+	t.Cleanup(func() { _ = x.Close() })
 	return x
 }
 
@@ -180,7 +181,7 @@ func content(t *testing.T, x *Exports, id string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
@@ -359,7 +360,7 @@ func TestScanErrorEndsTheJob(t *testing.T) {
 			if _, _, err := x.File(t.Context(), "org", j.ID); code(err) != audit.CodeConflict {
 				t.Errorf("its file: %v", err)
 			}
-			x.Close()
+			_ = x.Close()
 			if !strings.Contains(p.log.String(), tt.err.Error()) {
 				t.Errorf("the log does not say why: %s", p.log.String())
 			}
@@ -373,16 +374,18 @@ func TestDiskFull(t *testing.T) {
 		t.Skip("no /dev/full here")
 	}
 	p := newPlace(t, 10)
-	hold := make(chan struct{})
+	reached, hold := make(chan struct{}, 100), make(chan struct{})
 	p.engine.onEntry = func(_ context.Context, org string, _ uint64) error {
-		if org == "busy" {
+		if org != "org" {
+			reached <- struct{}{}
 			<-hold
 		}
 		return nil
 	}
 	x := p.open(t)
-	for range 2 { // as many as there are workers
-		create(t, x, Spec{Organization: "busy"})
+	for _, org := range []string{"busy", "busy too"} { // as many as there are workers
+		create(t, x, Spec{Organization: org})
+		<-reached
 	}
 	j := create(t, x, Spec{})
 	if err := os.Symlink("/dev/full", filepath.Join(p.dir, partName(j.ID))); err != nil {
@@ -394,6 +397,82 @@ func TestDiskFull(t *testing.T) {
 	}
 	if slices.ContainsFunc(p.files(t), func(name string) bool { return strings.HasPrefix(name, j.ID) }) {
 		t.Errorf("left a file: %q", p.files(t))
+	}
+}
+
+// faulty is a disk whose nth operation fails, before it took effect or, when
+// landed, after.
+type faulty struct {
+	disk
+	mu     sync.Mutex
+	n      int
+	landed bool
+	done   []string // the operations that were asked for
+}
+
+var errFault = errors.New("this operation fails")
+
+func (d *faulty) do(what string, op func() error) error {
+	d.mu.Lock()
+	d.done = append(d.done, what)
+	d.n--
+	fails := d.n == 0
+	d.mu.Unlock()
+	if fails && !d.landed {
+		return errFault
+	}
+	if err := op(); err != nil {
+		return err
+	}
+	if fails {
+		return errFault
+	}
+	return nil
+}
+
+func (d *faulty) create(name string) (f file, err error) {
+	err = d.do("create", func() error { f, err = d.disk.create(name); return err })
+	return &faultyFile{f, d}, err
+}
+
+func (d *faulty) rename(from, to string) error {
+	return d.do("rename", func() error { return d.disk.rename(from, to) })
+}
+func (d *faulty) sync() error { return d.do("sync directory", d.disk.sync) }
+
+type faultyFile struct {
+	file
+	disk *faulty
+}
+
+func (f *faultyFile) Write(p []byte) (n int, err error) {
+	err = f.disk.do("write", func() error { n, err = f.file.Write(p); return err })
+	return n, err
+}
+func (f *faultyFile) Sync() error  { return f.disk.do("sync", f.file.Sync) }
+func (f *faultyFile) Close() error { return f.disk.do("close", f.file.Close) }
+
+// TestEveryFileOperationFailsOnce fails the first operation, then the second,
+// until a job succeeds: before that none may, and none may leave a file.
+func TestEveryFileOperationFailsOnce(t *testing.T) {
+	for _, landed := range []bool{false, true} {
+		for n := 1; ; n++ {
+			p := newPlace(t, 10)
+			d := &faulty{disk: directory(p.dir), n: n, landed: landed}
+			p.disk = d
+			x := p.open(t)
+			j := ended(t, x, create(t, x, Spec{}).ID)
+			if j.State == StateReady {
+				want := []string{"create", "write", "sync", "close", "rename", "sync directory"}
+				if diff := cmp.Diff(want, d.done); diff != "" || n != len(want)+1 {
+					t.Errorf("ready after %d faults (-want +got): %s", n-1, diff)
+				}
+				break
+			}
+			if files := p.files(t); j.State != StateError || len(files) > 0 {
+				t.Errorf("fault %d, landed %v: %s, files %q", n, landed, j.State, files)
+			}
+		}
 	}
 }
 
@@ -442,7 +521,7 @@ func TestExpiry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 
 	p.clock.add(time.Millisecond)
 	if got, err := x.Get(t.Context(), "org", j.ID); err != nil || got.State != StateExpired {
@@ -618,7 +697,7 @@ func TestProgress(t *testing.T) {
 // TestMemoryIsConstant writes many rows and looks at everything that was
 // allocated for them.
 func TestMemoryIsConstant(t *testing.T) {
-	const rows = 300_000
+	const rows = 1_000_000
 	p := newPlace(t, rows)
 	one := new(event.Entry)
 	plainEntry(3, one)

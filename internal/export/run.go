@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -93,7 +91,7 @@ func (x *Exports) discard(ctx context.Context, j Job) {
 		return
 	}
 	for _, name := range []string{partName(j.ID), fileName(j.ID, j.Format)} {
-		if err := x.removeFile(name); err != nil {
+		if err := x.disk.remove(name); err != nil {
 			x.cfg.Logger.LogAttrs(ctx, slog.LevelError, "remove half an export", slog.Any("error", err))
 		}
 	}
@@ -117,14 +115,14 @@ func partName(id string) string { return id + ".part" }
 // write makes the file of a job: whole and durable under its name when it
 // returns nil.
 func (x *Exports) write(ctx context.Context, j *Job) (err error) {
-	part := filepath.Join(x.cfg.Dir, partName(j.ID))
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := x.disk.create(partName(j.ID))
 	if err != nil {
 		return fmt.Errorf("make export file: %w", err)
 	}
+	open := true
 	defer func() {
-		if closeErr := f.Close(); closeErr != nil && err == nil && !errors.Is(closeErr, os.ErrClosed) {
-			err = fmt.Errorf("close export file: %w", closeErr)
+		if open {
+			err = errors.Join(err, f.Close())
 		}
 	}()
 	p := &pass{x: x, job: j, out: bufio.NewWriterSize(f, fileBuffer), noted: x.cfg.Now()}
@@ -137,22 +135,14 @@ func (x *Exports) write(ctx context.Context, j *Job) (err error) {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("sync export: %w", err)
 	}
+	open = false
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("close export file: %w", err)
 	}
-	if err := os.Rename(part, filepath.Join(x.cfg.Dir, fileName(j.ID, j.Format))); err != nil {
+	if err := x.disk.rename(partName(j.ID), fileName(j.ID, j.Format)); err != nil {
 		return fmt.Errorf("rename export: %w", err)
 	}
-	return syncDir(x.cfg.Dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open exports directory: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
+	if err := x.disk.sync(); err != nil {
 		return fmt.Errorf("sync exports directory: %w", err)
 	}
 	return nil
@@ -202,7 +192,7 @@ func (p *pass) survey(ctx context.Context, query audit.Query) (groups int, err e
 	err = p.scan(ctx, query, func(e *event.Entry, seen uint64) (int, error) {
 		total++
 		groups = max(groups, len(e.Targets))
-		return int(seen * countPercent / p.size()), nil
+		return share(countPercent, seen, p.size()), nil
 	})
 	p.job.Total = &total
 	return groups, err
@@ -241,9 +231,14 @@ func (p *pass) scan(ctx context.Context, query audit.Query, fn func(e *event.Ent
 // percent is the progress of the last pass.
 func (p *pass) percent(seen uint64) int {
 	if p.job.Total != nil && *p.job.Total > 0 {
-		return countPercent + int(p.job.Rows*(100-countPercent) / *p.job.Total)
+		return countPercent + share(100-countPercent, p.job.Rows, *p.job.Total)
 	}
-	return int(seen * 100 / p.size())
+	return share(100, seen, p.size())
+}
+
+// share is the part of percent that so much of a whole is.
+func share(percent, part, whole uint64) int {
+	return int(percent * part / whole) //nolint:gosec // at most percent
 }
 
 // size is the number of entries the job covers, matching or not.

@@ -133,7 +133,7 @@ func (x *Exports) List(ctx context.Context, org, after string, limit int) (jobs 
 	start := ""
 	if after != "" {
 		if !isID(after) {
-			return nil, false, audit.FieldErrorf(audit.CodeInvalidCursor, "cursor", "this cursor is damaged")
+			return nil, false, audit.FieldErrorf(audit.CodeInvalidCursor, "cursor", "is not a cursor of this list")
 		}
 		start = listKey(org, after)
 	}

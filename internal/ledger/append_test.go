@@ -20,17 +20,8 @@ import (
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/event/eventtest"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/storetest"
 )
-
-// code fails the test unless err is an audit.Error with this code.
-func wantCode(t testing.TB, err error, code audit.Code) *audit.Error {
-	t.Helper()
-	var e *audit.Error
-	if !errors.As(err, &e) || e.Code != code {
-		t.Fatalf("got error %v, want one with code %s", err, code)
-	}
-	return e
-}
 
 func TestAppendOne(t *testing.T) {
 	l := open(t, newStore())
@@ -246,12 +237,12 @@ func TestRecordTooLarge(t *testing.T) {
 	for range 5 {
 		many.Targets = append(many.Targets, event.Party{Type: []byte("t"), ID: long})
 	}
-	if e := wantCode(t, b.Add(many), audit.CodeTooLarge); e.Field != "/targets" {
+	if e := fault(t, b.Add(many), audit.CodeTooLarge); e.Field != "/targets" {
 		t.Errorf("blames %q", e.Field)
 	}
 	escaped := newEvent(1, "")
 	escaped.Actor.ID = bytes.Repeat([]byte{1}, audit.MaxStringBytes) // six bytes each as JSON
-	if e := wantCode(t, b.Add(escaped), audit.CodeTooLarge); e.Field != "/actor" {
+	if e := fault(t, b.Add(escaped), audit.CodeTooLarge); e.Field != "/actor" {
 		t.Errorf("blames %q", e.Field)
 	}
 	if b.Len() != 1 || b.Bytes() != before {
@@ -397,6 +388,11 @@ func TestPoolBound(t *testing.T) {
 		<-entered
 		appendAsync("acme", 6)
 		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() { _, _ = l.Append(ctx, newBatch(t, "acme", 0, 4)) })
+		synctest.Wait()
+		cancel() // what is taken back makes room
+		synctest.Wait()
 		appendAsync("acme", 4)
 		synctest.Wait()
 		_, err := l.Append(t.Context(), newBatch(t, "acme", 0, 1))
@@ -523,8 +519,8 @@ func TestCloseDrains(t *testing.T) {
 		go func() { closed <- l.Close() }()
 		synctest.Wait()
 		select {
-		case <-closed:
-			t.Error("closed with a commit under way")
+		case err := <-closed:
+			t.Errorf("closed with a commit under way: %v", err)
 		default:
 		}
 		_, err := l.Append(t.Context(), newBatch(t, "acme", 0, 1))
@@ -584,5 +580,31 @@ func TestStats(t *testing.T) {
 	}
 	if len(got) != 1 || got[0].Batches != 1 || got[0].Events != 2 || got[0].Duplicates != 1 || got[0].Bytes == 0 || got[0].Err != nil {
 		t.Fatalf("got %+v", got)
+	}
+}
+
+// The path of an event allocates nothing for each of them. The bound leaves room
+// for what a batch allocates, and for the race detector, under which a sync.Pool
+// drops things at random.
+func TestNoAllocationPerEvent(t *testing.T) {
+	const events = 1000
+	s := &headStore{Memory: storetest.NewMemory()}
+	l, err := ledger.Open(t.Context(), ledger.Config{Store: s, KV: s, Signer: testKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ev, b := benchEvent(""), ledger.NewBatch("acme")
+	allocs := testing.AllocsPerRun(20, func() {
+		b.Reset("acme")
+		for range events {
+			add(t, b, ev)
+		}
+		if _, err := l.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs >= events {
+		t.Errorf("%v allocations for %d events", allocs, events)
 	}
 }

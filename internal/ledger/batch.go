@@ -230,7 +230,7 @@ func (ld *load) prepare(requestKey string, partial bool) {
 	ld.tmp = append(ld.tmp, 0)
 	n := len(ld.tmp)
 	for i := range ld.items {
-		ld.tmp = binary.BigEndian.AppendUint32(ld.tmp[:n], uint32(i)) //nolint:gosec // an index of items
+		ld.tmp = binary.BigEndian.AppendUint32(ld.tmp[:n], uint32(i))
 		ld.request = append(ld.request, hashKey(ld.tmp))
 	}
 }

@@ -82,7 +82,6 @@ type checker struct {
 	lastID       event.ID
 	lastReceived int64
 	record       []byte
-	unread       uint64        // how many entries before next could not be read
 	block        uint64        // the block entered last, plus one
 	cipher       *event.Cipher // of that block; nil when its keys are missing
 
@@ -199,17 +198,12 @@ func (missingUntil) Error() string                { return "the store has no mor
 func (m missingUntil) Entries() (from, to uint64) { return m.to, m.to }
 
 // resume returns where to read on after an error at next: where the store says
-// that the damage ends, else at the entry after, or, when more than a tile could
-// not be read already, at the next tile.
+// that the damage ends, else at the entry after.
 func (c *checker) resume(err error) uint64 {
-	var damage interface{ Entries() (from, to uint64) }
-	if errors.As(err, &damage) {
+	if damage, ok := errors.AsType[DamageError](err); ok {
 		if _, to := damage.Entries(); to > c.next {
 			return min(to, c.res.Head.Size)
 		}
-	}
-	if c.unread >= TileWidth && c.next%TileWidth == 0 {
-		return min(c.next+TileWidth, c.res.Head.Size)
 	}
 	return c.next + 1
 }
@@ -219,7 +213,6 @@ func (c *checker) entry(ctx context.Context, e *event.Entry) {
 	c.checkPlace(ctx, e)
 	c.lastID, c.lastReceived = e.ID, e.ReceivedAt
 	c.res.Entries++
-	c.unread = 0
 	c.record = e.AppendRecord(c.record[:1])
 	if n := len(c.record) - 1; n > audit.MaxRecordBytes {
 		c.problem(e.Seq, e.Seq+1, "has a record of %d bytes, more than an entry bundle can carry", n)
@@ -268,7 +261,6 @@ func (c *checker) enterBlock(ctx context.Context, seq uint64) {
 
 // skipTo goes on at a later entry, leaving a gap in the tiles between.
 func (c *checker) skipTo(ctx context.Context, to uint64) {
-	c.unread += to - c.next
 	for c.next < to {
 		c.gap = true
 		c.next = min(to, (c.next/TileWidth+1)*TileWidth)
@@ -288,7 +280,6 @@ func (c *checker) startTile(ctx context.Context) {
 	}
 	width := min(TileWidth, full-at)
 	var err error
-	//nolint:gosec // at most TileWidth
 	if c.nodes, err = c.l.cfg.Store.Tile(ctx, c.org, 1, at/TileWidth, int(width)); err != nil {
 		c.nodes = nil
 		c.problem(c.next, c.next+width*TileWidth, "tile 1/%d over them cannot be read: %v", at/TileWidth, err)
@@ -311,7 +302,7 @@ func (c *checker) checkTiles(ctx context.Context) {
 	for level := 2; level <= maxTileLevel; level++ {
 		full := c.res.Head.Size >> (tileHeight * level)
 		for first := uint64(0); first < full && ctx.Err() == nil; first += TileWidth {
-			c.checkTile(ctx, level, first/TileWidth, int(min(TileWidth, full-first))) //nolint:gosec // at most TileWidth
+			c.checkTile(ctx, level, first/TileWidth, int(min(TileWidth, full-first)))
 		}
 	}
 }
@@ -326,7 +317,7 @@ func (c *checker) checkTile(ctx context.Context, level int, index uint64, width 
 		return
 	}
 	for i, node := range nodes {
-		at := first + uint64(i) //nolint:gosec // positive
+		at := first + uint64(i)
 		below, err := c.tiles.tile(ctx, c.org, level-1, at, TileWidth)
 		switch {
 		case err != nil && level > 2: // level 1 was reported with the entries

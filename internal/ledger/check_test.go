@@ -41,7 +41,7 @@ func TestCheckOfASoundLog(t *testing.T) {
 		if err != nil || res.Entries != uint64(n) || res.Checkpoint != nil || res.Root != res.Head.Root() {
 			t.Errorf("%d entries: %+v, %v", n, res, err)
 		}
-		cp, _ := checkpoint(t, l, "acme")
+		cp, _ := checkpoint(t, l)
 		if res, err = l.Check(t.Context(), "acme", func(ledger.Problem) {}); err != nil || n > 0 && (res.Checkpoint == nil || *res.Checkpoint != cp) {
 			t.Errorf("%d entries: %+v, %v", n, res, err)
 		}
@@ -51,6 +51,11 @@ func TestCheckOfASoundLog(t *testing.T) {
 // Every damage is named, at its place, and once.
 func TestCheckNamesTheDamage(t *testing.T) {
 	const size = 66_000 // tile levels 0, 1 and 2
+	sound := newStore()
+	l := open(t, sound, at(&clock{ms: 1_772_000_000_000}))
+	for n := 0; n < size; n += 11_000 {
+		record(t, l, "acme", n, 11_000)
+	}
 	for _, c := range []struct {
 		name   string
 		damage func(*rawLog)
@@ -67,16 +72,20 @@ func TestCheckNamesTheDamage(t *testing.T) {
 			log.Rows[65_999] = slices.Clone(log.Rows[65_999])
 			log.Rows[65_999][20] ^= 1
 		}, []string{"entries 65984..65999: do not hash to what the head has for them"}},
-		{"row that cannot be decoded", func(log *rawLog) { log.Rows[1000] = []byte("nonsense") },
-			[]string{"entry 1000: cannot be read: "}},
+		{
+			"row that cannot be decoded", func(log *rawLog) { log.Rows[1000] = []byte("nonsense") },
+			[]string{"entry 1000: cannot be read: "},
+		},
 		{"rows that cannot be decoded", func(log *rawLog) {
 			for i := 1000; i < 3000; i++ {
 				log.Rows[i] = []byte("nonsense")
 			}
 		}, []string{"entries 1000..2999: cannot be read: "}},
 		{"missing row", func(log *rawLog) { log.Rows[70] = nil }, []string{"entry 70: cannot be read: "}},
-		{"truncated log", func(log *rawLog) { log.Rows = log.Rows[:65_000] },
-			[]string{"entries 65000..65999: cannot be read: the store has no more entries"}},
+		{
+			"truncated log", func(log *rawLog) { log.Rows = log.Rows[:65_000] },
+			[]string{"entries 65000..65999: cannot be read: the store has no more entries"},
+		},
 		{"wrong leaf hash", func(log *rawLog) { log.Nodes[storetest.NodeID{Level: 1, Index: 5}] = [32]byte{1} }, []string{
 			"entries 0..65535: tile 1/0 over them does not hash to hash 0 of tile 2/0",
 			"entries 1280..1535: do not hash to what is stored for them, hash 5 of tile 1/0",
@@ -85,27 +94,39 @@ func TestCheckNamesTheDamage(t *testing.T) {
 			"entries 0..65535: do not hash to what the head has for them",
 			"entries 0..65535: tile 1/0 over them does not hash to hash 0 of tile 2/0",
 		}},
-		{"missing upper hash", func(log *rawLog) { delete(log.Nodes, storetest.NodeID{Level: 2, Index: 0}) },
-			[]string{"entries 0..65535: tile 2/0 over them cannot be read: "}},
-		{"missing hash of level 1", func(log *rawLog) { delete(log.Nodes, storetest.NodeID{Level: 1, Index: 256}) },
-			[]string{"entries 65536..65791: tile 1/1 over them cannot be read: "}},
-		{"wrong frontier", func(log *rawLog) { log.Head.Frontier[0] = [32]byte{1} },
-			[]string{"entries 0..65535: do not hash to what the head has for them"}},
-		{"short frontier", func(log *rawLog) { log.Head.Frontier = log.Head.Frontier[1:] },
-			[]string{"the head has 66000 entries and a frontier of "}},
+		{
+			"missing upper hash", func(log *rawLog) { delete(log.Nodes, storetest.NodeID{Level: 2, Index: 0}) },
+			[]string{"entries 0..65535: tile 2/0 over them cannot be read: "},
+		},
+		{
+			"missing hash of level 1", func(log *rawLog) { delete(log.Nodes, storetest.NodeID{Level: 1, Index: 256}) },
+			[]string{"entries 65536..65791: tile 1/1 over them cannot be read: "},
+		},
+		{
+			"wrong frontier", func(log *rawLog) { log.Head.Frontier[0] = [32]byte{1} },
+			[]string{"entries 0..65535: do not hash to what the head has for them"},
+		},
+		{
+			"short frontier", func(log *rawLog) { log.Head.Frontier = log.Head.Frontier[1:] },
+			[]string{"the head has 66000 entries and a frontier of "},
+		},
 		{"time that goes back", func(log *rawLog) { log.ReceivedAt[10]++ }, []string{
 			"entries 0..255: do not hash to what is stored for them, hash 0 of tile 1/0",
 			"entry 11: has the id ",
 			"entry 11: was received at ",
 		}},
-		{"time of the head", func(log *rawLog) { log.Head.ReceivedAt++ },
-			[]string{"entry 65999: was received at 1772000000000 ms, but the head says 1772000000001"}},
+		{
+			"time of the head", func(log *rawLog) { log.Head.ReceivedAt++ },
+			[]string{"entry 65999: was received at 1772000000000 ms, but the head says 1772000000001"},
+		},
 		{"other keys", func(log *rawLog) { log.Keys[1] = event.Keys{} }, append(
 			sixtyFourTiles(),
 			"entry 16384: has the id ", // smaller than the one before, or larger: see below
 		)},
-		{"missing keys", func(log *rawLog) { delete(log.Keys, 2) },
-			[]string{"entries 32768..49151: cannot be read: "}},
+		{
+			"missing keys", func(log *rawLog) { delete(log.Keys, 2) },
+			[]string{"entries 32768..49151: cannot be read: "},
+		},
 		{"two damages", func(log *rawLog) {
 			log.Rows[5] = log.Rows[6]
 			log.Rows[40_000] = []byte{}
@@ -115,11 +136,7 @@ func TestCheckNamesTheDamage(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newStore()
-			l := open(t, s, at(&clock{ms: 1_772_000_000_000}))
-			for n := 0; n < size; n += 11_000 {
-				record(t, l, "acme", n, 11_000)
-			}
+			s := sound.copy(t, "acme")
 			s.Damage("acme", c.damage)
 			got := problems(t, s)
 			slices.Sort(got)
@@ -248,7 +265,7 @@ func TestCheckOfOddStores(t *testing.T) {
 func TestCheckOfTheCheckpoint(t *testing.T) {
 	signedAt := func(n int) *faultyStore {
 		s := newStoreOf(t, n)
-		checkpoint(t, open(t, s), "acme")
+		checkpoint(t, open(t, s))
 		return s
 	}
 	s := signedAt(600)

@@ -209,7 +209,7 @@ func (l *Ledger) newestCheckpoint(ctx context.Context, org string) (signedCheckp
 }
 
 // rememberKey compares the signing key with the one that was used before, and
-// remembers it.
+// remembers it. It is catalog.ErrConflict when another server just did.
 func (l *Ledger) rememberKey(ctx context.Context) error {
 	vkey := l.VerifierKey()
 	rec, err := l.cfg.KV.Get(ctx, verifierKeyRecord)

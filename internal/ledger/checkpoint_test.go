@@ -16,10 +16,10 @@ import (
 	"github.com/stelehq/stele/internal/ledger"
 )
 
-// checkpoint asks for a checkpoint and opens it.
-func checkpoint(t testing.TB, l *ledger.Ledger, org string) (audit.Checkpoint, []byte) {
+// checkpoint asks for a checkpoint of acme's log and opens it.
+func checkpoint(t testing.TB, l *ledger.Ledger) (audit.Checkpoint, []byte) {
 	t.Helper()
-	signed, err := l.Checkpoint(t.Context(), org)
+	signed, err := l.Checkpoint(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestCheckpoint(t *testing.T) {
 		if n > 0 {
 			record(t, l, "acme", 0, n)
 		}
-		cp, _ := checkpoint(t, l, "acme")
+		cp, _ := checkpoint(t, l)
 		head, err := l.Head(t.Context(), "acme")
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestCheckpoint(t *testing.T) {
 func TestCheckpointSignatures(t *testing.T) {
 	l := open(t, newStore())
 	record(t, l, "acme", 0, 5)
-	_, signed := checkpoint(t, l, "acme")
+	_, signed := checkpoint(t, l)
 	for _, vkey := range []string{l.VerifierKey(), l.LogVerifierKey("acme")} {
 		v, err := note.NewVerifier(vkey)
 		if err != nil {
@@ -85,18 +85,18 @@ func TestCheckpointIsSignedOnlyWhenTheLogGrew(t *testing.T) {
 	l := open(t, s)
 	applied := 0
 	s.onApply = func() error { applied++; return nil }
-	if _, signed := checkpoint(t, l, "acme"); applied != 0 || !bytes.Contains(signed, []byte("\n0\n")) {
+	if _, signed := checkpoint(t, l); applied != 0 || !bytes.Contains(signed, []byte("\n0\n")) {
 		t.Errorf("the checkpoint of an empty log was remembered, or is\n%s", signed)
 	}
 	record(t, l, "acme", 0, 5)
-	_, first := checkpoint(t, l, "acme")
-	_, second := checkpoint(t, l, "acme")
+	_, first := checkpoint(t, l)
+	_, second := checkpoint(t, l)
 	if applied != 1 || !bytes.Equal(first, second) {
 		t.Errorf("remembered %d times", applied)
 	}
 	// A restart does not sign again, and a proof of what is covered neither.
 	l = open(t, s)
-	if _, third := checkpoint(t, l, "acme"); applied != 1 || !bytes.Equal(first, third) {
+	if _, third := checkpoint(t, l); applied != 1 || !bytes.Equal(first, third) {
 		t.Errorf("remembered %d times", applied)
 	}
 	record(t, l, "acme", 5, 5)
@@ -129,12 +129,12 @@ func TestTwoServersSign(t *testing.T) {
 	s := newStore()
 	a, b := open(t, s), open(t, s)
 	record(t, a, "acme", 0, 5)
-	checkpoint(t, a, "acme")
+	checkpoint(t, a)
 	for i := range 5 {
 		record(t, b, "acme", 0, 3)
 		want := uint64(8 + 3*i)
 		for _, l := range []*ledger.Ledger{b, a} {
-			if cp, _ := checkpoint(t, l, "acme"); cp.Size != want {
+			if cp, _ := checkpoint(t, l); cp.Size != want {
 				t.Errorf("size %d, want %d", cp.Size, want)
 			}
 		}
@@ -158,7 +158,7 @@ func TestConsistencyOfAllSizes(t *testing.T) {
 	var roots []audit.Checkpoint
 	for i := range 40 {
 		record(t, l, "acme", i, 1+i%17)
-		cp, _ := checkpoint(t, l, "acme")
+		cp, _ := checkpoint(t, l)
 		roots = append(roots, cp)
 	}
 	for i, newer := range roots {
@@ -196,7 +196,7 @@ func TestRolledBackLogRefusesEvents(t *testing.T) {
 		s, told := newStore(), &bytes.Buffer{}
 		l := open(t, s)
 		record(t, l, "acme", 0, 10)
-		checkpoint(t, l, "acme")
+		checkpoint(t, l)
 		_ = l.Close()
 		rollBack(t, s, left)
 
@@ -229,7 +229,7 @@ func TestForkIsNotSigned(t *testing.T) {
 	s, told := newStore(), &bytes.Buffer{}
 	l := open(t, s)
 	record(t, l, "acme", 0, 300)
-	checkpoint(t, l, "acme")
+	checkpoint(t, l)
 	_ = l.Close()
 	rollBack(t, s, 400)
 	before := s.record(t, "checkpoint/acme")
@@ -253,7 +253,7 @@ func TestDroppedLogIsNotStartedAgain(t *testing.T) {
 	s := newStore()
 	l := open(t, s)
 	record(t, l, "acme", 0, 10)
-	checkpoint(t, l, "acme")
+	checkpoint(t, l)
 	if err := l.Drop(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func TestSigningKeyChanges(t *testing.T) {
 	s := newStore()
 	l := open(t, s)
 	record(t, l, "acme", 0, 3)
-	checkpoint(t, l, "acme")
+	checkpoint(t, l)
 	other, err := ledger.GenerateKey(serverName)
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ func TestSigningKeyChanges(t *testing.T) {
 	}
 	accept := func(c *ledger.Config) { c.Signer, c.AcceptNewKey = other, true }
 	l = open(t, s, accept)
-	if cp, _ := checkpoint(t, l, "acme"); cp.Size != 3 {
+	if cp, _ := checkpoint(t, l); cp.Size != 3 {
 		t.Errorf("got %+v", cp)
 	}
 	// From then on it is the key.

@@ -22,7 +22,7 @@ func TestCommitFailsAndDidNotLand(t *testing.T) {
 	record(t, l, "acme", 0, 3)
 	s.onCommit = func(*ledger.Commit) (bool, error) { return false, errDisk }
 	_, err := l.Append(t.Context(), newBatch(t, "acme", 3, 2))
-	if e := wantCode(t, err, audit.CodeUnavailable); !strings.Contains(e.Message, "nothing was recorded") {
+	if e := fault(t, err, audit.CodeUnavailable); !strings.Contains(e.Message, "nothing was recorded") {
 		t.Errorf("%q does not say that nothing was recorded", e.Message)
 	}
 	if !strings.Contains(told.String(), "did not land") || !strings.Contains(told.String(), errDisk.Error()) {
@@ -110,7 +110,7 @@ func TestOutcomeCannotBeRead(t *testing.T) {
 				return landed, errDisk
 			}
 			_, err := send(t, l, nil, newEvent(1, "k1"))
-			if e := wantCode(t, err, audit.CodeUnavailable); !strings.Contains(e.Message, "not known") {
+			if e := fault(t, err, audit.CodeUnavailable); !strings.Contains(e.Message, "not known") {
 				t.Errorf("%q does not say that the outcome is open", e.Message)
 			}
 			s.onCommit = nil

@@ -36,19 +36,25 @@ func (r *round) resolve(ctx context.Context, l *Ledger, lg *logState, ld *load) 
 	ld.resolved = ld.resolved[:0]
 	for i := range ld.items {
 		res, err := r.resolveItem(ctx, l, lg, ld, i)
-		switch {
-		case errors.Is(err, ErrHeadMoved):
+		if errors.Is(err, ErrHeadMoved) {
 			return err
-		case err != nil:
-			ld.err = l.internalFault(ctx, ld.org, "look up idempotency keys", err)
-		case res.is == isConflict && !ld.partial:
-			ld.err = res.outcome.Err
 		}
-		if ld.err != nil {
+		if ld.err = l.refusal(ctx, ld, res, err); ld.err != nil {
 			r.withdraw(ld)
-			return nil
+			break
 		}
 		ld.resolved = append(ld.resolved, res)
+	}
+	return nil
+}
+
+// refusal returns why a load cannot be recorded at all, nil when it can.
+func (l *Ledger) refusal(ctx context.Context, ld *load, res resolution, err error) error {
+	switch {
+	case err != nil:
+		return l.internalFault(ctx, ld.org, "look up idempotency keys", err)
+	case res.is == isConflict && !ld.partial:
+		return res.outcome.Err
 	}
 	return nil
 }
@@ -110,7 +116,7 @@ func (r *round) withdraw(ld *load) {
 }
 
 // keep adds receipts under the keys of the event that was recorded last.
-func (r *round) keep(ld *load, i int, res *resolution) {
+func (r *round) keep(ld *load, res *resolution) {
 	o := &ld.outcomes[len(ld.outcomes)-1]
 	for _, at := range res.entries {
 		if at < 0 {

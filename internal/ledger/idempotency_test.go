@@ -1,10 +1,15 @@
 package ledger_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"maps"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/stelehq/stele/audit"
@@ -86,7 +91,7 @@ func TestSameKeyOtherEvent(t *testing.T) {
 	other.Location = []byte("198.51.100.1") // in the details only
 
 	_, err := send(t, l, nil, newEvent(2, ""), other, newEvent(3, ""))
-	if e := wantCode(t, err, audit.CodeIdempotencyConflict); e.Line != 2 || e.Field != "/idempotency_key" {
+	if e := fault(t, err, audit.CodeIdempotencyConflict); e.Line != 2 || e.Field != "/idempotency_key" {
 		t.Errorf("got %+v", e)
 	}
 	_, err = send(t, l, nil, newEvent(4, "x"), newEvent(5, "x"))
@@ -133,7 +138,7 @@ func TestRequestKey(t *testing.T) {
 		"other": {newEvent(1, ""), newEvent(1, ""), newEvent(3, "")},
 	} {
 		_, err := send(t, l, req, events...)
-		if e := wantCode(t, err, audit.CodeIdempotencyConflict); e.Line != 0 || e.Field != "Idempotency-Key" {
+		if e := fault(t, err, audit.CodeIdempotencyConflict); e.Line != 0 || e.Field != "Idempotency-Key" {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
@@ -193,6 +198,142 @@ func TestReceiptsWhileTheStoreFails(t *testing.T) {
 	}
 }
 
+// queued stalls a first commit, appends the batches one after the other into the
+// pool behind it, lets next decide what happens to the round they make, and
+// returns their errors and results.
+func queued(t *testing.T, s *faultyStore, l *ledger.Ledger, next func(*ledger.Commit) (bool, error), batches ...*ledger.Batch) ([]ledger.Result, []error) {
+	t.Helper()
+	entered, goOn := stall(s)
+	var wg sync.WaitGroup
+	wg.Go(func() { record(t, l, "acme", 1000, 1) })
+	<-entered
+	results, errs := make([]ledger.Result, len(batches)), make([]error, len(batches))
+	for i, b := range batches {
+		wg.Go(func() { results[i], errs[i] = l.Append(t.Context(), b) })
+		synctest.Wait()
+	}
+	s.onCommit = next
+	goOn <- struct{}{}
+	wg.Wait()
+	s.onCommit = nil
+	return results, errs
+}
+
+func batchOf(t testing.TB, events ...*event.Event) *ledger.Batch {
+	t.Helper()
+	b := ledger.NewBatch("acme")
+	add(t, b, events...)
+	return b
+}
+
+// In one round: the keys of a refused batch are free for the next, and a
+// conflict or a repetition counts against what the round itself records.
+func TestKeysWithinARound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		l := open(t, s)
+		results, errs := queued(t, s, l, nil,
+			batchOf(t, newEvent(4, "x"), newEvent(5, "x")),
+			batchOf(t, newEvent(5, "x")),
+			batchOf(t, newEvent(4, "x")),
+			batchOf(t, newEvent(5, "x")),
+		)
+		wantCode(t, errs[0], audit.CodeIdempotencyConflict)
+		wantCode(t, errs[2], audit.CodeIdempotencyConflict)
+		if errs[1] != nil || errs[3] != nil {
+			t.Fatal(errs)
+		}
+		if a, b := results[1].Receipts[0], results[3].Receipts[0]; a.Duplicate || !b.Duplicate || a.ID != b.ID || a.Seq != 1 {
+			t.Errorf("got %+v and %+v", a, b)
+		}
+		verify(t, l, "acme")
+	})
+}
+
+// When a round fails, what it would have recorded is not held against anybody,
+// and what was recorded before is answered all the same.
+func TestRoundThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		l := open(t, s)
+		old := mustSend(t, l, nil, newEvent(1, "old"))[0]
+		partly := batchOf(t, newEvent(7, "new"))
+		partly.Partial = true
+		results, errs := queued(t, s, l, func(*ledger.Commit) (bool, error) { return false, errDisk },
+			batchOf(t, newEvent(2, "new")),
+			batchOf(t, newEvent(1, "old")),
+			batchOf(t, newEvent(2, "new")), // would be a duplicate
+			batchOf(t, newEvent(3, "new")), // would be a conflict
+			partly,
+			batchOf(t, newEvent(9, "old")), // is a conflict
+		)
+		for i, want := range []audit.Code{audit.CodeUnavailable, "", audit.CodeUnavailable, audit.CodeUnavailable, audit.CodeUnavailable, audit.CodeIdempotencyConflict} {
+			if want != "" {
+				wantCode(t, errs[i], want)
+			}
+		}
+		if errs[1] != nil || results[1].Receipts[0].ID != old.ID || results[1].Through.Seq != 1 {
+			t.Errorf("got %+v, %v", results[1], errs[1])
+		}
+		if n := len(verify(t, l, "acme")); n != 2 {
+			t.Errorf("%d entries", n)
+		}
+	})
+}
+
+// A receipt from another server's commit shows that the head is an old one.
+func TestDuplicateOfAnotherServer(t *testing.T) {
+	s := newStore()
+	a, b := open(t, s), open(t, s)
+	record(t, a, "acme", 0, 1)
+	record(t, b, "acme", 0, 3)
+	first := mustSend(t, b, nil, newEvent(1, "k"))[0]
+	res, err := send(t, a, nil, newEvent(1, "k"))
+	if err != nil || !res.Receipts[0].Duplicate || res.Receipts[0].ID != first.ID || res.Through.Seq != first.Seq {
+		t.Errorf("got %+v, %v, want %+v", res, err, first)
+	}
+}
+
+// The hashes of keys and contents are kept by stores for as long as the window
+// is: another version must find them again.
+func TestKeyHashes(t *testing.T) {
+	s := newStore()
+	var got []ledger.KeyedReceipt
+	s.onCommit = func(c *ledger.Commit) (bool, error) {
+		got = append(got, c.Receipts...)
+		return false, nil
+	}
+	l := open(t, s)
+	ev := newEvent(1, "key")
+	mustSend(t, l, requestKey("request"), newEvent(0, ""), ev)
+
+	content := func(ev *event.Event) []byte {
+		rec, _ := event.AppendRecord(nil, ev)
+		return event.AppendDetails(rec, ev)
+	}
+	both := sha256.Sum256(append(content(newEvent(0, "")), content(ev)...))
+	one := sha256.Sum256(content(ev))
+	want := []ledger.KeyedReceipt{
+		keyed("\x01acme\x00request\x00\x00\x00\x00\x00", both, 0),
+		keyed("\x01acme\x00request\x00\x00\x00\x00\x01", both, 1),
+		keyed("\x00acme\x00key", one, 1),
+	}
+	for i := range got {
+		got[i].ReceivedAt = 0
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func keyed(text string, content [32]byte, seq uint64) ledger.KeyedReceipt {
+	sum := sha256.Sum256([]byte(text))
+	return ledger.KeyedReceipt{
+		Key:     ledger.Key(sum[:16]),
+		Receipt: ledger.Receipt{Seq: seq, Fingerprint: [8]byte(content[:8])},
+	}
+}
+
 // Against a model: a map from key to what was sent and where it went.
 func TestIdempotencyModel(t *testing.T) {
 	type sent struct {
@@ -247,9 +388,7 @@ func TestIdempotencyModel(t *testing.T) {
 					rt.Fatalf("event %d: got %+v, want %v", i, o, want[i])
 				}
 			}
-			for k, v := range trial {
-				model[k] = v
-			}
+			maps.Copy(model, trial)
 			next = at
 			if rapid.Bool().Draw(rt, "restart") {
 				l = open(t, s)

@@ -148,7 +148,11 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 		dropped: map[string]struct{}{},
 	}
 	l.ring.prev, l.ring.next = &l.ring, &l.ring
-	if err := l.rememberKey(ctx); err != nil {
+	err = l.rememberKey(ctx)
+	if errors.Is(err, catalog.ErrConflict) {
+		err = l.rememberKey(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	return l, nil

@@ -118,7 +118,7 @@ func (r *round) placeResolved(ld *load) error {
 			if err := r.record(ld, &ld.items[i]); err != nil {
 				return err
 			}
-			r.keep(ld, i, res)
+			r.keep(ld, res)
 			continue
 		}
 		if res.is == isRepeat {

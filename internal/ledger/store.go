@@ -44,7 +44,7 @@ var errFrontier = errors.New("the head's frontier does not fit its size")
 // of different organizations are not.
 //
 // A store is done when storetest.Run is green.
-type Store interface {
+type Store interface { //nolint:interfacebloat // seven: one for each thing a log consists of
 	// Head returns the committed head of an organization's log, the zero
 	// Head when nothing was ever committed. What it returns is durable.
 	Head(ctx context.Context, org string) (Head, error)
@@ -64,9 +64,8 @@ type Store interface {
 
 	// Read yields the committed entries with from ≤ seq < to, in order. The
 	// entry is valid until the next one. An entry that should be there and
-	// is not, or cannot be decoded, ends the sequence with an error. An error
-	// that is about certain entries has a method Entries() (from, to uint64)
-	// that names them, from ≤ seq < to, so that a check can go on after them.
+	// is not, or cannot be decoded, ends the sequence with an error, a
+	// DamageError where the store can tell which entries that concerns.
 	Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error]
 
 	// Tile returns hashes [index·256, index·256+width) of the given tile
@@ -81,6 +80,14 @@ type Store interface {
 	// head and receipts. Dropping what is not there is no error. Durable
 	// when it returns.
 	Drop(ctx context.Context, org string) error
+}
+
+// DamageError is an error of a store that knows which entries it is about, so
+// that a check can say so and go on after them.
+type DamageError interface {
+	error
+	// Entries names the entries that cannot be read: from ≤ seq < to.
+	Entries() (from, to uint64)
 }
 
 // Head is where a log stands.

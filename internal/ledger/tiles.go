@@ -175,7 +175,7 @@ func (t tileReader) node(ctx context.Context, org string, size uint64, level int
 	first := n << height
 	index, from := first/TileWidth, first%TileWidth
 	width := min(TileWidth, size>>(tileHeight*tileLevel)-index*TileWidth)
-	hashes, err := t.tile(ctx, org, tileLevel, index, int(width)) //nolint:gosec // at most TileWidth
+	hashes, err := t.tile(ctx, org, tileLevel, index, int(width))
 	if err != nil {
 		return tlog.Hash{}, fmt.Errorf("read tile %d/%d: %w", tileLevel, index, err)
 	}

@@ -45,7 +45,7 @@ func TestTilesForClients(t *testing.T) {
 		for n := size; n > 0; n -= min(n, 10_000) {
 			record(t, l, "acme", n, min(n, 10_000))
 		}
-		cp, _ := checkpoint(t, l, "acme")
+		cp, _ := checkpoint(t, l)
 		reader := tlog.TileHashReader(tlog.Tree{N: int64(cp.Size), Hash: cp.Root}, servedTiles{t, l, "acme"})
 		for seq := int64(0); seq < int64(size); seq += 1 + int64(size)/50 {
 			width := min(256, size-int(seq)/256*256)
@@ -160,7 +160,7 @@ func TestProveWhatIsNotThere(t *testing.T) {
 // A proof that does not hold is not given out.
 func TestDamagedEntryIsNotProved(t *testing.T) {
 	s := newStoreOf(t, 600)
-	checkpoint(t, open(t, s), "acme")
+	checkpoint(t, open(t, s))
 	s.Damage("acme", func(log *rawLog) { log.Rows[300] = log.Rows[301] })
 	l := open(t, s)
 	_, err := l.Prove(t.Context(), "acme", 300)

@@ -43,6 +43,10 @@ func (r *request) reset() {
 
 // queue is where requests wait for the committer.
 type queue struct {
+	// gate says why nothing may wait now, nil when it may. What it looks at is
+	// changed before refuse is called, so that nobody is left waiting.
+	gate func() error
+
 	mu      sync.Mutex
 	waiting []*request
 	closed  error // why nothing is taken any more
@@ -55,6 +59,9 @@ func (q *queue) push(r *request) error {
 	defer q.mu.Unlock()
 	if q.closed != nil {
 		return q.closed
+	}
+	if err := q.gate(); err != nil {
+		return err
 	}
 	q.waiting = append(q.waiting, r)
 	select {

@@ -3,6 +3,8 @@ package pebblestore
 import (
 	"errors"
 	"fmt"
+
+	"github.com/stelehq/stele/internal/ledger"
 )
 
 // ErrInUse says that another process, or another Store of this one, has the data
@@ -32,6 +34,8 @@ type CorruptError struct {
 	Err error
 }
 
+var _ ledger.DamageError = (*CorruptError)(nil)
+
 // Error names organization, entries and fault.
 func (e *CorruptError) Error() string {
 	entries := fmt.Sprintf("entry %d", e.FromSeq)
@@ -43,6 +47,9 @@ func (e *CorruptError) Error() string {
 
 // Unwrap returns what was wrong with the value.
 func (e *CorruptError) Unwrap() error { return e.Err }
+
+// Entries implements ledger.DamageError.
+func (e *CorruptError) Entries() (from, to uint64) { return e.FromSeq, e.ToSeq }
 
 func corrupt(org string, from, to uint64, what string, err error) *CorruptError {
 	if err != nil {

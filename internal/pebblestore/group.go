@@ -151,7 +151,11 @@ func (c *committer) write() (size int, err error) {
 	}
 	size = batch.Len()
 	c.s.space.spend(size)
-	if err := c.s.apply(batch, pebble.Sync); err != nil {
+	how := pebble.Sync
+	if c.s.cfg.Unsynced {
+		how = pebble.NoSync // closing the write-ahead log syncs it
+	}
+	if err := c.s.apply(batch, how); err != nil {
 		c.members[0].batch = nil // Pebble may still hold it
 		return size, fmt.Errorf("commit group: whether it landed shows after a restart: %w", err)
 	}
@@ -207,17 +211,28 @@ func (s *Store) apply(batch *pebble.Batch, options *pebble.WriteOptions) (err er
 	return s.fs.failed()
 }
 
-// refusal says why the store takes no request now, nil when it does. Room must be
-// left for what frees space, and for the small records that go with it.
-func (s *Store) refusal(r *request) error {
+// stopped says why the store takes nothing now, nil when it does.
+func (s *Store) stopped() error {
 	if err := s.fs.failed(); err != nil {
 		return s.failedError(err)
 	}
 	switch {
 	case s.fs.full():
-		return fmt.Errorf("%w: a write is waiting for space", ledger.ErrDiskFull)
-	case s.fs.setbacks.Load() >= setbackLimit:
+		return errWaiting
+	case s.fs.stuck():
 		return errBackground
+	default:
+		return nil
+	}
+}
+
+// refusal says why the store does not take a request now, nil when it does. Room
+// must be left for what frees space, and for the small records that go with it.
+func (s *Store) refusal(r *request) error {
+	if err := s.stopped(); err != nil {
+		return err
+	}
+	switch {
 	case r.drop:
 		return nil
 	case r.changes != nil:
@@ -226,6 +241,8 @@ func (s *Store) refusal(r *request) error {
 		return s.space.check(1)
 	}
 }
+
+var errWaiting = fmt.Errorf("%w: a write is waiting for space", ledger.ErrDiskFull)
 
 var errBackground = errors.New("no commits are taken while tables cannot be written; see the log")
 

@@ -73,21 +73,30 @@ type guardFS struct {
 	// armed is set when the store is open: only then is it worth waiting.
 	armed atomic.Bool
 	// setbacks is the number of background jobs that failed in a row, noSpace
-	// whether the last of them did for lack of it.
-	setbacks atomic.Int32
-	noSpace  atomic.Bool
+	// whether the last of them did for lack of it, and setbackAt when that was,
+	// in Unix nanoseconds.
+	setbacks  atomic.Int32
+	noSpace   atomic.Bool
+	setbackAt atomic.Int64
+	now       func() time.Time
 
 	closing   chan struct{}
 	closeOnce sync.Once
 }
 
-// setbackLimit is the number of background failures in a row after which the
-// store takes no commits until one succeeds: they would only fill memory.
-const setbackLimit = 3
+const (
+	// setbackLimit is the number of background failures in a row after which
+	// the store takes no commits until one succeeds: they would only fill
+	// memory.
+	setbackLimit = 3
+	// setbackExpiry is how long a failure counts. Pebble repeats what failed,
+	// within a second, unless it found that it need not be done.
+	setbackExpiry = 10 * time.Second
+)
 
-func newGuardFS(fs vfs.FS) *guardFS {
+func newGuardFS(fs vfs.FS, now func() time.Time) *guardFS {
 	return &guardFS{
-		FS: fs, retry: 200 * time.Millisecond, closing: make(chan struct{}),
+		FS: fs, now: now, retry: 200 * time.Millisecond, closing: make(chan struct{}),
 		onFail: func(error) {}, onFull: func() {},
 	}
 }
@@ -111,7 +120,15 @@ func (g *guardFS) frozen() bool { return g.failure.Load() != nil }
 
 // full says whether a write is waiting for space, or background work failed for
 // lack of it.
-func (g *guardFS) full() bool { return g.waiting.Load() > 0 || g.noSpace.Load() }
+func (g *guardFS) full() bool { return g.waiting.Load() > 0 || g.noSpace.Load() && g.recent() }
+
+// stuck says whether background work fails again and again.
+func (g *guardFS) stuck() bool { return g.setbacks.Load() >= setbackLimit && g.recent() }
+
+// recent says whether the last setback still counts.
+func (g *guardFS) recent() bool {
+	return g.now().Sub(time.Unix(0, g.setbackAt.Load())).Abs() < setbackExpiry
+}
 
 // release ends all waiting, for good.
 func (g *guardFS) release() { g.closeOnce.Do(func() { close(g.closing) }) }
@@ -123,6 +140,7 @@ func (g *guardFS) setback(err error) {
 		g.noSpace.Store(false)
 		return
 	}
+	g.setbackAt.Store(g.now().UnixNano())
 	g.setbacks.Add(1)
 	g.noSpace.Store(vfs.IsNoSpaceError(err))
 }

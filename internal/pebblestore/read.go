@@ -166,7 +166,7 @@ func (w *runWalk) some(ctx context.Context, r *runReader) (err error) {
 			return err
 		}
 		if !ok {
-			return w.missing(w.from, w.to)
+			return w.missing(w.from, w.following())
 		}
 		if err := w.one(r); err != nil {
 			return err
@@ -239,7 +239,7 @@ func (w *runWalk) damaged(cause error) error {
 }
 
 // following returns where the run after the one that the iterator is at begins,
-// or the end of the range.
+// as far as that is in the range.
 func (w *runWalk) following() uint64 {
 	if w.desc || !w.it.Next() {
 		return w.to

@@ -37,6 +37,11 @@ type Config struct {
 	Now func() time.Time
 	// Logger takes what an operator should know; discarded when nil.
 	Logger *slog.Logger
+	// Unsynced makes commits durable when Close has returned without an error,
+	// and not before: for data that is thrown away when making it fails, such
+	// as a demo's. Never set it where somebody is told that an event is
+	// recorded.
+	Unsynced bool
 	// OnCommit is called after every group of commits by the committer,
 	// which waits for it. It must be fast; nil is fine.
 	OnCommit func(CommitStats)
@@ -141,11 +146,11 @@ func Open(cfg Config) (*Store, error) {
 }
 
 func open(cfg Config, readOnly bool) (*Store, error) {
-	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, fs: newGuardFS(cfg.fs)}
+	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, fs: newGuardFS(cfg.fs, cfg.Now)}
 	setDefault(&cfg.retryEvery, s.fs.retry)
 	s.fs.retry = cfg.retryEvery
 	s.fs.onFail, s.fs.onFull = s.onFail, s.onFull
-	s.queue.wake = make(chan struct{}, 1)
+	s.queue.wake, s.queue.gate = make(chan struct{}, 1), s.stopped
 	s.requests.New = func() any { return &request{done: make(chan error, 1)} }
 	s.encoders.New = func() any { return &runEncoder{} }
 	s.readers.New = func() any { return &runReader{} }
@@ -248,7 +253,7 @@ func (s *Store) onFail(err error) {
 func (s *Store) onFull() {
 	s.log.LogAttrs(context.Background(), slog.LevelError,
 		"the disk is full; commits are refused until there is space", slog.String("dir", s.cfg.Dir))
-	s.queue.refuse(fmt.Errorf("%w: a write is waiting for space", ledger.ErrDiskFull))
+	s.queue.refuse(errWaiting)
 }
 
 // Failed returns why the store takes no more commits until it is opened again,

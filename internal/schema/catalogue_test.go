@@ -58,6 +58,7 @@ func TestCatalogueErrors(t *testing.T) {
 		{"items of a string", prop(`{"type":"string","items":{"type":"string"}}`), audit.CodeInvalidRequest, x + "/items", "only arrays"},
 		{"properties of a string", prop(`{"type":"string","properties":{"y":{"type":"string"}}}`), audit.CodeInvalidRequest, x + "/properties", "only objects"},
 		{"required but unknown", prop(`{"type":"object","required":["y"]}`), audit.CodeInvalidRequest, x + "/required/0", "not among"},
+		{"required twice", prop(`{"type":"object","properties":{"y":{"type":"string"}},"required":["y","y"]}`), audit.CodeInvalidRequest, x + "/required/1", "twice"},
 		{"too deep", prop(`{"type":"array","items":{"type":"array","items":{"type":"array","items":{"type":"array"}}}}`), audit.CodeInvalidRequest, x + "/items/items/items", "4 deep"},
 		{"long description", prop(`{"type":"string","description":"` + strings.Repeat("d", 5000) + `"}`), audit.CodeInvalidRequest, x + "/description", "4096"},
 		{"target not listed", `{"target_types":["user"],"entries":[{"action":"a.b","version":1,"targets":["usr"]}]}`, audit.CodeInvalidRequest, "/entries/0/targets/0", "not among"},
@@ -168,8 +169,7 @@ func FuzzParseCatalogue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := schema.ParseCatalogue(data)
 		if err != nil {
-			var e *audit.Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*audit.Error](err); !ok {
 				t.Fatalf("error %v is not for callers", err)
 			}
 			return

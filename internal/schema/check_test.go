@@ -86,24 +86,37 @@ func TestCheckAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	r, ev := typical(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := r.Check(ev); err != nil {
-			b.Fatal(err)
-		}
+	for name, s := range map[string]schema.Schema{"plain": plain(), "rich": role(b)} {
+		b.Run(name, func(b *testing.B) {
+			r, ev := registered(b, s), toEvent(b, schema.Example(&s, clock()))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.Check(ev); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
+}
+
+// plain is a schema like most: strings, before and after.
+func plain() schema.Schema {
+	s := flat("user.roles_updated", 0, "before_base_role", "before_custom_roles", "after_base_role", "after_custom_roles")
+	s.Metadata.Required = []string{"before_base_role", "after_base_role"}
+	s.Actor = &schema.Actor{Metadata: flat("", 0, "user_role", "user_custom_roles", "api_key_roles").Metadata}
+	return s
 }
 
 // typical is a registry and an event like most: two targets, six fields.
 func typical(t testing.TB) (*schema.Registry, *event.Event) {
-	s := readSchema(t, "testdata/role.json")
+	s := role(t)
 	return registered(t, s), toEvent(t, schema.Example(&s, clock()))
 }
 
-func readSchema(t testing.TB, name string) schema.Schema {
+// role is a schema with something of everything.
+func role(t testing.TB) schema.Schema {
 	t.Helper()
-	data, err := os.ReadFile(name)
+	data, err := os.ReadFile("testdata/role.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +128,7 @@ func readSchema(t testing.TB, name string) schema.Schema {
 }
 
 func TestViolations(t *testing.T) {
-	r := registered(t, readSchema(t, "testdata/role.json"))
+	r := registered(t, role(t))
 	base := schema.Example(must(r.Get("role.granted", 1)), clock())
 	tests := []struct {
 		name   string
@@ -213,7 +226,7 @@ func TestViolations(t *testing.T) {
 }
 
 func TestErrorHasEveryFault(t *testing.T) {
-	r := registered(t, readSchema(t, "testdata/role.json"))
+	r := registered(t, role(t))
 	ev := schema.Example(must(r.Get("role.granted", 1)), clock())
 	ev.Targets[1].Type = "team"
 	ev.Metadata["seats"] = true
@@ -238,7 +251,7 @@ func TestErrorHasEveryFault(t *testing.T) {
 }
 
 func TestUndeclaredPasses(t *testing.T) {
-	s := readSchema(t, "testdata/role.json")
+	s := role(t)
 	open := schema.Schema{Action: "free.form"}
 	r := registered(t, s, open)
 	ev := schema.Example(&s, clock())
@@ -256,7 +269,7 @@ func TestUndeclaredPasses(t *testing.T) {
 }
 
 func TestModes(t *testing.T) {
-	s := readSchema(t, "testdata/role.json")
+	s := role(t)
 	tests := []struct {
 		mode    schema.Mode
 		flagged bool
@@ -346,4 +359,19 @@ func toEventOrSkip(t testing.TB, s *schema.Schema) *event.Event {
 		t.Skip(err)
 	}
 	return out
+}
+
+func TestIntegers(t *testing.T) {
+	s := flat("a.b", 0, "n")
+	s.Metadata.Properties["n"].Type = schema.TypeInteger
+	r := registered(t, s)
+	for n, want := range map[float64]bool{0: true, -3: true, 123456789: true, 1e21: true, 1.5e300: true, 2.5: false, 1e-7: false, -1.25e-9: false} {
+		ev := audit.Event{
+			Action: "a.b", Version: 1, OccurredAt: clock(), Actor: audit.Actor{Type: "user", ID: "1"},
+			Targets: []audit.Target{{Type: "thing", ID: "1"}}, Metadata: audit.Metadata{"n": n},
+		}
+		if err := r.Check(toEvent(t, ev)); (err == nil) != want {
+			t.Errorf("%v as an integer: %v", n, err)
+		}
+	}
 }

@@ -40,6 +40,7 @@ func TestCompare(t *testing.T) {
 		{"format dropped", meta(`"a":{"type":"string","format":"uuid"}`), meta(`"a":{"type":"string"}`), []string{`  /metadata/properties/a: metadata.a need no longer be in the format uuid`}},
 		{"format changed", meta(`"a":{"type":"string","format":"ip"}`), meta(`"a":{"type":"string","format":"ipv4"}`), []string{`! /metadata/properties/a: metadata.a was in the format ip and must now be in the format ipv4`}},
 		{"format widened", meta(`"a":{"type":"string","format":"ipv4"}`), meta(`"a":{"type":"string","format":"ip"}`), []string{`  /metadata/properties/a: metadata.a was in the format ipv4 and may now be any IP address`}},
+		{"format narrowed to addresses", meta(`"a":{"type":"string","format":"hostname"}`), meta(`"a":{"type":"string","format":"ip"}`), []string{`! /metadata/properties/a: metadata.a was in the format hostname and must now be in the format ip`}},
 		{"items added", meta(`"a":{"type":"array"}`), meta(`"a":{"type":"array","items":{"type":"string"}}`), []string{`! /metadata/properties/a/items: metadata.a elements were anything and must now be of type string`}},
 		{"items dropped", meta(`"a":{"type":"array","items":{"type":"string"}}`), meta(`"a":{"type":"array"}`), []string{`  /metadata/properties/a/items: metadata.a elements may now be anything`}},
 		{"items changed", meta(`"a":{"type":"array","items":{"type":"string"}}`), meta(`"a":{"type":"array","items":{"type":"number"}}`), []string{`! /metadata/properties/a/items: metadata.a elements was a string and is now a number`}},

@@ -13,7 +13,8 @@ import (
 type memKV struct {
 	mu      sync.Mutex
 	records map[string]catalog.Record
-	applied int
+	applied int // changes made, and
+	refused int // those that were in conflict
 	// before is called at the start of each Apply, without the lock.
 	before func()
 }
@@ -38,6 +39,7 @@ func (kv *memKV) Apply(_ context.Context, changes ...catalog.Change) error {
 	defer kv.mu.Unlock()
 	for _, ch := range changes {
 		if kv.records[ch.Key].Rev != ch.Rev {
+			kv.refused++
 			return catalog.ErrConflict
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,6 +87,35 @@ func TestNamesThatLookLikeKeys(t *testing.T) {
 		if n := len(again.Versions(name)); n != 2 {
 			t.Errorf("%q has %d versions, want 2", name, n)
 		}
+	}
+}
+
+// TestManySchemas has more than are read at once.
+func TestManySchemas(t *testing.T) {
+	ctx, kv := context.Background(), newKV()
+	c := file()
+	for i := range 1100 {
+		c.Schemas = append(c.Schemas, flat(fmt.Sprintf("thing%d.made", i/3), i%3+1))
+	}
+	if _, err := openRegistry(t, kv, schema.ModeStrict).Apply(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(openRegistry(t, kv, schema.ModeStrict).All()); n != 1100 {
+		t.Errorf("%d schemas after a restart, want 1100", n)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	s := flat("thing.made", 0)
+	s.Metadata = &schema.Property{Type: schema.TypeObject, Properties: map[string]*schema.Property{}}
+	for i := range 100 {
+		s.Metadata.Properties[fmt.Sprint("f", i)] = &schema.Property{Type: schema.TypeString, Description: strings.Repeat("d", 4000)}
+	}
+	if _, err := registered(t).Register(context.Background(), s); !errors.Is(err, &audit.Error{Code: audit.CodeTooLarge}) {
+		t.Errorf("a schema of 400 KB: %v, want too_large", err)
+	}
+	if _, err := schema.ParseSchema([]byte(encodeJSON(t, s))); !errors.Is(err, &audit.Error{Code: audit.CodeTooLarge}) {
+		t.Errorf("reading a schema of 400 KB: %v, want too_large", err)
 	}
 }
 
@@ -172,7 +202,11 @@ func TestReload(t *testing.T) {
 
 func TestApplyIsIdempotent(t *testing.T) {
 	ctx, kv := context.Background(), newKV()
-	r := openRegistry(t, kv, schema.ModeStrict)
+	now := clock()
+	r, err := schema.Open(ctx, kv, schema.ModeStrict, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := file(flat("thing.made", 2, "a", "b"), flat("thing.made", 1, "a"), flat("thing.gone", 1))
 	report, err := r.Apply(ctx, c)
 	want := schema.Report{Added: []schema.Ref{{Action: "thing.gone", Version: 1}, {Action: "thing.made", Version: 1}, {Action: "thing.made", Version: 2}}, Described: []schema.Ref{}}
@@ -180,6 +214,7 @@ func TestApplyIsIdempotent(t *testing.T) {
 		t.Fatalf("first time: %+v, %v", report, err)
 	}
 	before := r.All()
+	now = now.Add(time.Hour) // a description that changes later leaves created_at
 	report, err = r.Apply(ctx, c)
 	if err != nil || !cmp.Equal(report, schema.Report{Added: []schema.Ref{}, Described: []schema.Ref{}, Unchanged: 3}) {
 		t.Errorf("second time: %+v, %v", report, err)
@@ -191,6 +226,9 @@ func TestApplyIsIdempotent(t *testing.T) {
 	report, err = r.Apply(ctx, c)
 	if err != nil || !cmp.Equal(report, schema.Report{Added: []schema.Ref{}, Described: []schema.Ref{{Action: "thing.made", Version: 2}}, Unchanged: 2}) {
 		t.Errorf("with a description: %+v, %v", report, err)
+	}
+	if kv.applied != 2 || kv.refused != 0 {
+		t.Errorf("the store was written %d times and refused %d changes, want 2 and none", kv.applied, kv.refused)
 	}
 	before[2].Metadata.Properties["a"].Description = "what a is"
 	if diff := cmp.Diff(before, openRegistry(t, kv, schema.ModeStrict).All()); diff != "" {

@@ -84,8 +84,10 @@ func reviewOne(s, old, prev *Schema, used bool) Finding {
 		f.Status = StatusNew
 	case prev == nil:
 		f.Status = StatusGap
-		f.Changes = []Change{{Path: "/version", Breaking: true,
-			Message: fmt.Sprintf("version %d is neither registered nor in the file", s.Version-1)}}
+		f.Changes = []Change{{
+			Path: "/version", Breaking: true,
+			Message: fmt.Sprintf("version %d is neither registered nor in the file", s.Version-1),
+		}}
 	default:
 		f.Status = StatusNext
 		if used {

@@ -125,5 +125,5 @@ func (r *varints) unsigned() uint64 {
 
 func (r *varints) signed() int64 {
 	v := r.unsigned()
-	return int64(v>>1) ^ -int64(v&1) //nolint:gosec // zigzag, as encoding/binary does it
+	return int64(v>>1) ^ -int64(v&1)
 }

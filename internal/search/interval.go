@@ -95,26 +95,39 @@ func (iv Interval) Zone() *time.Location {
 // interval's zone.
 func (iv Interval) Bucket(t time.Time) (start, next time.Time) {
 	t = t.In(iv.Zone())
-	y, m, d := t.Date()
-	switch iv.unit {
-	case unitWeek:
-		d -= (int(t.Weekday()) + 6) % 7
-		return iv.midnight(y, m, d), iv.midnight(y, m, d+7)
-	case unitMonth:
-		return iv.midnight(y, m, 1), iv.midnight(y, m+1, 1)
-	case unitDay:
-		return iv.midnight(y, m, d), iv.midnight(y, m, d+1)
+	start, next = iv.days(t.Date())
+	if !t.Before(next) {
+		// The clocks were put back over midnight: the date is that of the
+		// day before once more.
+		start, next = iv.days(next.Date())
 	}
-	day, next := iv.midnight(y, m, d), iv.midnight(y, m, d+1)
+	if iv.unit >= unitDay {
+		return start, next
+	}
 	length := time.Duration(max(iv.count, 1)) * time.Minute
 	if iv.unit == unitHour {
 		length *= 60
 	}
-	start = day.Add(t.Sub(day) / length * length)
+	start = start.Add(t.Sub(start).Truncate(length))
 	if end := start.Add(length); end.Before(next) {
 		next = end
 	}
 	return start, next
+}
+
+// days returns the bucket of whole days that a date is in; minutes and hours are
+// in one day.
+func (iv Interval) days(y int, m time.Month, d int) (start, next time.Time) {
+	switch iv.unit {
+	case unitWeek:
+		weekday := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Weekday()
+		d -= (int(weekday) + 6) % 7 // since Monday
+		return iv.midnight(y, m, d), iv.midnight(y, m, d+7)
+	case unitMonth:
+		return iv.midnight(y, m, 1), iv.midnight(y, m+1, 1)
+	default:
+		return iv.midnight(y, m, d), iv.midnight(y, m, d+1)
+	}
 }
 
 // midnight returns the first moment of a day; the date need not be normal, such

@@ -156,16 +156,10 @@ func (c *condition) has(e *event.Entry) bool {
 
 func (c *condition) hasTarget(e *event.Entry) bool {
 	for i := range e.Targets {
-		t, has := &e.Targets[i], false
-		switch c.field {
-		case audit.FieldTargetType:
-			has = c.values.has(t.Type)
-		case audit.FieldTargetID:
-			has = c.values.has(t.ID)
-		default:
-			has = c.values.in(t.Name)
-		}
-		if has {
+		t := &e.Targets[i]
+		if c.field == audit.FieldTargetType && c.values.has(t.Type) ||
+			c.field == audit.FieldTargetID && c.values.has(t.ID) ||
+			c.field == audit.FieldTargetName && c.values.in(t.Name) {
 			return true
 		}
 	}
@@ -229,12 +223,7 @@ func (v *values) has(b []byte) bool {
 		_, ok := v.set[string(b)]
 		return ok
 	}
-	for _, s := range v.list {
-		if string(b) == s {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.list, func(s string) bool { return string(b) == s })
 }
 
 // hasPrefix reports whether b begins with one of the prefixes.

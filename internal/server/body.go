@@ -132,10 +132,6 @@ func ReadBody(r *Request, limit int) ([]byte, error) {
 	if err := m.fill(r, src, limit); err != nil {
 		return nil, raw.explain(err)
 	}
-	if err := raw.finish(); err != nil {
-		return nil, raw.explain(err)
-	}
-	r.writer.bodyDone()
 	return r.body.bytes, nil
 }
 
@@ -215,23 +211,6 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
-}
-
-// finish reads to the end what a decoder left.
-func (b *bodyReader) finish() error {
-	var rest [512]byte
-	for {
-		n, err := b.Read(rest[:])
-		if n > 0 {
-			return errors.New("bytes after the end")
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // explain turns an error of reading into one for the caller.

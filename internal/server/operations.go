@@ -26,7 +26,7 @@ func (s *Server) operations() Surface {
 	}
 	return Surface{
 		Name:     "operations",
-		Prefixes: []string{"/"},
+		Prefixes: []string{"/healthz", "/readyz", "/metrics"},
 		Errors:   Problem,
 		Routes: []Route{
 			get("healthz", "/healthz", func(w http.ResponseWriter, _ *Request) error {

@@ -89,9 +89,6 @@ func (w *response) renew(now time.Time) {
 	_ = w.control.SetWriteDeadline(now.Add(writeTime))
 }
 
-// expectBody gives the client time to send the body.
+// expectBody gives the client time to send the body. net/http ends that when the
+// body was read, and watches only for the client going away.
 func (w *response) expectBody(now time.Time) { _ = w.control.SetReadDeadline(now.Add(bodyTime)) }
-
-// bodyDone ends that time: from now on the connection is only watched for the
-// client going away.
-func (w *response) bodyDone() { _ = w.control.SetReadDeadline(time.Time{}) }

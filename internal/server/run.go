@@ -45,7 +45,9 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	}
 	s.drainOnce.Do(func() { close(s.draining) })
 	err := s.drain(base, cancel, web)
-	<-served
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve: %w", end))
+	}
 	return err
 }
 

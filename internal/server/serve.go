@@ -23,7 +23,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r.writer = out
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
-	setHeaders(w.Header(), r.ID)
+	s.headers.set(w.Header(), r.ID)
 	out.renew(start)
 	if hr.Body != nil && hr.Body != http.NoBody {
 		out.expectBody(start)
@@ -44,19 +44,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	}
 }
 
-// setHeaders sets what every answer carries; handlers may say otherwise.
-func setHeaders(h http.Header, id string) {
-	h.Set("X-Request-ID", id)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+// commonHeaders are the headers that every answer carries; handlers may set them
+// otherwise. The values are shared between requests and full, so that nobody
+// can append to them.
+type commonHeaders struct{ noStore, noSniff, noReferrer, policy []string }
+
+func newCommonHeaders() commonHeaders {
+	return commonHeaders{
+		noStore:    []string{"no-store"},
+		noSniff:    []string{"nosniff"},
+		noReferrer: []string{"no-referrer"},
+		policy:     []string{"default-src 'none'; frame-ancestors 'none'"},
+	}
+}
+
+// set writes canonical names, as http.Header keeps them.
+func (c *commonHeaders) set(h http.Header, id string) {
+	h["X-Request-Id"] = []string{id}
+	h["Cache-Control"] = c.noStore
+	h["X-Content-Type-Options"] = c.noSniff
+	h["Referrer-Policy"] = c.noReferrer
+	h["Content-Security-Policy"] = c.policy
 }
 
 // requestID is the caller's own id for the request when it is a plain one, else
 // a new one.
 func requestID(h http.Header, now time.Time) string {
-	id := h.Get("X-Request-ID")
+	id := h.Get("X-Request-Id")
 	plain := func(c rune) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
 	}

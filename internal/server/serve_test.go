@@ -237,7 +237,7 @@ func TestBrokenAnswerIsCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	if body, err := io.ReadAll(res.Body); err == nil {
 		t.Errorf("the client read %d bytes and no error", len(body))
 	}
@@ -263,7 +263,7 @@ func TestClientGone(t *testing.T) {
 	}
 	go func() { <-started; cancel() }()
 	if res, err := web.Client().Do(req); err == nil {
-		res.Body.Close()
+		_ = res.Body.Close()
 		t.Fatal("answered")
 	}
 	web.Close()
@@ -335,8 +335,8 @@ func TestHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	if res.StatusCode != 200 || res.ContentLength != 5 {
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK || res.ContentLength != 5 {
 		t.Errorf("%d, length %d", res.StatusCode, res.ContentLength)
 	}
 }

@@ -72,6 +72,7 @@ type Server struct {
 	surfaces []*Surface
 	metrics  *metrics
 	bodies   bodyMemory
+	headers  commonHeaders
 
 	drainOnce sync.Once
 	draining  chan struct{} // closed when Run was told to stop
@@ -86,7 +87,7 @@ func New(cfg Config, surfaces ...Surface) *Server {
 	if cfg.Registry == nil {
 		cfg.Registry = newRegistry()
 	}
-	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), draining: make(chan struct{})}
+	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), headers: newCommonHeaders(), draining: make(chan struct{})}
 	s.bodies.free.Store(cfg.BodyMemory)
 	names := map[string]bool{}
 	for _, surface := range append([]Surface{s.operations()}, surfaces...) {
@@ -123,12 +124,13 @@ func (s *Server) Routes() []Route {
 }
 
 // surfaceOf is the surface that answers for a path without a route: the one with
-// the longest prefix.
+// the longest prefix, the last of several. So "/" is the operations' only when no
+// other surface claims it.
 func (s *Server) surfaceOf(path string) *Surface {
 	best, length := s.surfaces[0], -1
 	for _, surface := range s.surfaces {
 		for _, prefix := range surface.Prefixes {
-			if covers(prefix, path) && len(prefix) > length {
+			if covers(prefix, path) && len(prefix) >= length {
 				best, length = surface, len(prefix)
 			}
 		}

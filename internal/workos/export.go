@@ -40,7 +40,7 @@ func viewExport(j *export.Job) exportView {
 // createExport starts an export. Idempotency keys are ignored: two calls are two
 // exports.
 func (w *dropIn) createExport(rw http.ResponseWriter, r *server.Request) error {
-	f, err := readForm(r, server.MaxJSONBytes)
+	f, err := readForm(r)
 	if err != nil {
 		return err
 	}

@@ -20,9 +20,9 @@ type form struct {
 	faults  *[]fault // of the whole body
 }
 
-// readForm reads the body of a request as an object of at most limit bytes.
-func readForm(r *server.Request, limit int) (form, error) {
-	body, err := server.ReadBody(r, limit)
+// readForm reads the body of a request as an object.
+func readForm(r *server.Request) (form, error) {
+	body, err := server.ReadBody(r, server.MaxJSONBytes)
 	if err != nil {
 		return form{}, err
 	}

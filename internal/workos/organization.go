@@ -62,7 +62,7 @@ func viewOrganization(o *catalog.Organization) organizationView {
 }
 
 func (w *dropIn) createOrganization(rw http.ResponseWriter, r *server.Request) error {
-	f, err := readForm(r, server.MaxJSONBytes)
+	f, err := readForm(r)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (w *dropIn) updateOrganization(rw http.ResponseWriter, r *server.Request) e
 	if err := serverWide(r); err != nil {
 		return err
 	}
-	f, err := readForm(r, server.MaxJSONBytes)
+	f, err := readForm(r)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type linkView struct {
 
 // generateLink makes a link that opens an organization's portal without a key.
 func (w *dropIn) generateLink(rw http.ResponseWriter, r *server.Request) error {
-	f, err := readForm(r, server.MaxJSONBytes)
+	f, err := readForm(r)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (w *dropIn) setRetention(rw http.ResponseWriter, r *server.Request) error {
 	if err := serverWide(r); err != nil {
 		return err
 	}
-	f, err := readForm(r, server.MaxJSONBytes)
+	f, err := readForm(r)
 	if err != nil {
 		return err
 	}

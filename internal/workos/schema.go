@@ -82,7 +82,7 @@ func viewType(t schema.Type) string {
 // createSchema registers the next version of an action, also when it is equal to
 // the last.
 func (w *dropIn) createSchema(rw http.ResponseWriter, r *server.Request) error {
-	f, err := readForm(r, server.MaxJSONBytes)
+	f, err := readForm(r)
 	if err != nil {
 		return err
 	}

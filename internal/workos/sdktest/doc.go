@@ -3,5 +3,6 @@
 // to it but HTTP. It is a module of its own so that the SDKs stay out of the
 // product's go.mod.
 //
-// The packages beside it hold the Go examples of docs/migrating-from-workos.md.
+// Its tests run what docs/migrating-from-workos.md shows, too, and the node SDKs
+// of ../testdata/node.
 package sdktest

@@ -12,8 +12,6 @@ import (
 	"github.com/workos/workos-go/v6/pkg/organizations"
 	"github.com/workos/workos-go/v6/pkg/portal"
 	"github.com/workos/workos-go/v6/pkg/workos_errors"
-
-	"github.com/stelehq/stele/internal/workos/sdktest/go6"
 )
 
 func client6(url, key string) *auditlogs.Client {
@@ -192,7 +190,7 @@ func TestGo6OrganizationsAndPortal(t *testing.T) {
 func TestGo6Example(t *testing.T) {
 	org := newOrganization(t)
 	register(t, stele, "user.signed_in")
-	if err := go6.Record(t.Context(), stele.URL, rootKey, org); err != nil {
+	if err := recordGo6(t.Context(), stele.URL, rootKey, org); err != nil {
 		t.Fatal(err)
 	}
 	if entries := recorded(t, org); len(entries) != 1 || entries[0].Actor.Name != "Ada" {

@@ -55,7 +55,7 @@ func node(t *testing.T, stdin *strings.Reader, args ...string) string {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("node %s: %v\n%s\n--- the server said:\n%s", strings.Join(args, " "), err, out, stele.log.String())
+		t.Fatalf("node %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }

@@ -87,7 +87,7 @@ func start(data string) (*steleServer, error) {
 	lines := bufio.NewReader(stderr)
 	for s.URL == "" {
 		line, err := lines.ReadBytes('\n')
-		s.log.Write(line)
+		_, _ = s.log.Write(line)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("the server did not start:\n%s", s.log.String()), s.cmd.Wait())
 		}
@@ -164,9 +164,8 @@ func do(t *testing.T, req *http.Request) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
-	if err != nil {
+	if err := errors.Join(err, res.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if res.StatusCode/100 != 2 {

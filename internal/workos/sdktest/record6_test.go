@@ -1,6 +1,4 @@
-// Package go6 is the example of docs/migrating-from-workos.md for versions 1 to
-// 6 of the Go SDK.
-package go6
+package sdktest
 
 import (
 	"context"
@@ -9,8 +7,9 @@ import (
 	"github.com/workos/workos-go/v6/pkg/auditlogs"
 )
 
-// Record records an event on the server at the address stele.
-func Record(ctx context.Context, stele, key, organization string) error {
+// recordGo6 is the example of docs/migrating-from-workos.md for Go up to version 6: it
+// records an event on the server at the address stele.
+func recordGo6(ctx context.Context, stele, key, organization string) error {
 	// snippet: go6
 	client := &auditlogs.Client{
 		APIKey:          key,

@@ -1,6 +1,4 @@
-// Package go7 is the example of docs/migrating-from-workos.md for version 7 of
-// the Go SDK and later.
-package go7
+package sdktest
 
 import (
 	"context"
@@ -9,8 +7,9 @@ import (
 	"github.com/workos/workos-go/v7"
 )
 
-// Record records an event on the server at the address stele.
-func Record(ctx context.Context, stele, key, organization string) error {
+// recordGo7 is the example of docs/migrating-from-workos.md for Go from version 7 on: it
+// records an event on the server at the address stele.
+func recordGo7(ctx context.Context, stele, key, organization string) error {
 	// snippet: go7
 	client := workos.NewClient(key, workos.WithBaseURL(stele))
 	_, err := client.AuditLogs().CreateEvent(ctx, &workos.AuditLogsCreateEventParams{

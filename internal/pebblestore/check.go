@@ -1,0 +1,314 @@
+package pebblestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
+)
+
+// Check reads everything in the store and reports what is damaged, missing or
+// where it should not be: checksums, the order and bounds of entries, keys and
+// hashes of every log, receipts and their filters, records. Whether hashes are
+// right is for the ledger to say. Commits may go on meanwhile. The error is that
+// of a read that failed, or of ctx.
+func (s *Store) Check(ctx context.Context, report func(problem error)) error {
+	snapshot := s.db.NewSnapshot()
+	c := &checker{db: snapshot, report: report, logs: map[string]*checkedLog{}, windows: map[uint64]*checkedWindow{}}
+	if err := errors.Join(c.all(ctx), snapshot.Close()); err != nil {
+		return fmt.Errorf("check store: %w", err)
+	}
+	return nil
+}
+
+type checker struct {
+	db      pebble.Reader
+	report  func(error)
+	logs    map[string]*checkedLog
+	windows map[uint64]*checkedWindow
+	reader  runReader
+	event   event.Event
+}
+
+// checkedLog is what was seen of a log so far.
+type checkedLog struct {
+	head       *head
+	next       uint64 // the seq that the next run should begin with
+	receivedAt int64  // of the last entry seen
+	newest     int64  // occurred_at of all entries seen
+	// damaged is a run that could not be read, until the next one shows how far
+	// it should have gone.
+	damaged *CorruptError
+	keys    uint64
+	nodes   [maxLevel + 1]uint64
+}
+
+// checkedWindow is a closed window and what was seen of its chunks.
+type checkedWindow struct {
+	*window
+	seen int
+	last ledger.Key
+}
+
+// all looks at every row. Kinds are in the order in which they explain each
+// other.
+func (c *checker) all(ctx context.Context) error {
+	for _, step := range []struct {
+		kind byte
+		look func(key, value []byte) error
+	}{
+		{kindHead, c.head},
+		{kindRun, c.run},
+		{kindKeys, c.keys},
+		{kindNode, c.node},
+		{kindFilter, c.filter},
+		{kindChunk, c.chunk},
+		{kindReceipts, c.receipts},
+		{kindRecord, c.record},
+	} {
+		err := eachRow(c.db, step.kind, func(key, value []byte) error {
+			if err := step.look(key, value); err != nil {
+				c.report(fmt.Errorf("row %q: %w", key, err))
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	c.ends()
+	return c.foreign()
+}
+
+// logKey takes a key apart that begins with an organization, and finds its log.
+func (c *checker) logKey(key []byte, rest int) (org string, log *checkedLog, tail []byte, err error) {
+	if len(key) < 2 || len(key) != 2+int(key[1])+rest {
+		return "", nil, nil, errLength
+	}
+	org = string(key[2 : len(key)-rest])
+	if log = c.logs[org]; log == nil {
+		return "", nil, nil, fmt.Errorf("organization %q has no head", org)
+	}
+	return org, log, key[len(key)-rest:], nil
+}
+
+func (c *checker) head(key, value []byte) error {
+	if len(key) < 2 || len(key) != 2+int(key[1]) {
+		return errLength
+	}
+	h, err := decodeHead(key, value)
+	if err != nil {
+		return err
+	}
+	c.logs[string(key[2:])] = &checkedLog{head: h, receivedAt: math.MinInt64, newest: math.MinInt64}
+	return nil
+}
+
+func (c *checker) run(key, value []byte) error {
+	org, log, tail, err := c.logKey(key, 8)
+	if err != nil {
+		return err
+	}
+	first, r := binary.BigEndian.Uint64(tail), &c.reader
+	if log.damaged != nil {
+		c.reportDamaged(log, first)
+	}
+	if first > log.next {
+		c.report(corrupt(org, log.next, first, "missing", nil))
+	}
+	err = r.open(key, value)
+	if err == nil {
+		err = r.unpack()
+	}
+	if err != nil {
+		log.damaged = corrupt(org, first, first+1, "run", err)
+		return nil
+	}
+	before := log.next
+	log.next = max(log.next, r.end())
+	switch {
+	case first < before:
+		return corrupt(org, first, r.end(), "in the store twice", nil)
+	case r.end() > log.head.Size:
+		return corrupt(org, first, r.end(), "beyond the end of the log", nil)
+	case first/ledger.BlockSize != (r.end()-1)/ledger.BlockSize:
+		return corrupt(org, first, r.end(), "run crosses blocks", nil)
+	case r.receivedAt < log.receivedAt:
+		return corrupt(org, first, r.end(), "received before what is before it", nil)
+	case r.priorMax < log.newest:
+		return corrupt(org, first, r.end(), "something before it occurred later than it says", nil)
+	}
+	log.receivedAt, log.newest = r.receivedAt, max(log.newest, r.maxOccurred)
+	return c.rows(org)
+}
+
+// reportDamaged reports the run before the one that begins at next.
+func (c *checker) reportDamaged(log *checkedLog, next uint64) {
+	log.damaged.ToSeq = max(log.damaged.ToSeq, next)
+	c.report(log.damaged)
+	log.damaged, log.next = nil, max(log.next, next)
+}
+
+// rows looks at the rows of the run that was unpacked.
+func (c *checker) rows(org string) error {
+	r := &c.reader
+	for i := range int(r.rows) {
+		seq := r.first + uint64(i) //nolint:gosec // an index
+		if err := event.DecodeRow(r.row(i), &c.event); err != nil {
+			return corrupt(org, seq, seq+1, "row", err)
+		}
+		if t := c.event.OccurredAt; t < r.minOccurred || t > r.maxOccurred {
+			return corrupt(org, seq, seq+1, "occurred outside of the bounds of its run", nil)
+		}
+	}
+	return nil
+}
+
+func (c *checker) keys(key, value []byte) error {
+	org, log, tail, err := c.logKey(key, 8)
+	if err != nil {
+		return err
+	}
+	block := binary.BigEndian.Uint64(tail)
+	if block != log.keys {
+		c.report(corrupt(org, log.keys*ledger.BlockSize, block*ledger.BlockSize, "missing keys", nil))
+	}
+	log.keys = block + 1
+	if _, err := decodeKeys(key, value); err != nil {
+		return corrupt(org, block*ledger.BlockSize, (block+1)*ledger.BlockSize, "keys", err)
+	}
+	return nil
+}
+
+func (c *checker) node(key, value []byte) error {
+	org, log, tail, err := c.logKey(key, 1+8)
+	if err != nil {
+		return err
+	}
+	level, index := int(tail[0]), binary.BigEndian.Uint64(tail[1:])
+	if level < 1 || level > maxLevel {
+		return fmt.Errorf("hash of tile level %d", level)
+	}
+	if next := log.nodes[level]; index != next {
+		c.report(corrupt(org, next<<(8*level), index<<(8*level), "missing hash", nil))
+	}
+	log.nodes[level] = index + 1
+	b, err := unseal(key, value)
+	if err == nil && len(b) != len(ledger.Node{}.Hash) {
+		err = errLength
+	}
+	if err != nil {
+		return corrupt(org, index<<(8*level), (index+1)<<(8*level), "hash", err)
+	}
+	return nil
+}
+
+func (c *checker) filter(key, value []byte) error {
+	w, err := decodeFilter(key, value)
+	if err == nil {
+		c.windows[w.id] = &checkedWindow{window: w}
+	}
+	return err
+}
+
+func (c *checker) chunk(key, value []byte) error {
+	if len(key) != 1+8+len(ledger.Key{}) {
+		return errLength
+	}
+	w := c.windows[binary.BigEndian.Uint64(key[1:])]
+	if w == nil {
+		return nil // of a rewrite that is not complete
+	}
+	list, err := receiptList(key, value)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(list.key(0), key[9:]) || list.len() > chunkReceipts {
+		return errors.New("chunk does not begin with its key, or is too long")
+	}
+	var r ledger.KeyedReceipt
+	for i := range list.len() {
+		list.at(i, &r)
+		if w.seen > 0 && bytes.Compare(r.Key[:], w.last[:]) <= 0 {
+			return errors.New("receipts are out of order")
+		}
+		if !w.window.filter.has(&r.Key) || r.ReceivedAt > w.newest {
+			return fmt.Errorf("filter of window %d does not know a receipt", w.id)
+		}
+		w.seen++
+		w.last = r.Key
+	}
+	return nil
+}
+
+func (c *checker) receipts(key, value []byte) error {
+	if len(key) != 1+8+8 {
+		return errLength
+	}
+	if w := c.windows[binary.BigEndian.Uint64(key[1:])]; w != nil {
+		return fmt.Errorf("window %d is rewritten and still has its groups", w.id)
+	}
+	_, err := receiptList(key, value)
+	return err
+}
+
+func (c *checker) record(key, value []byte) error {
+	_, err := decodeRecord(key, value)
+	return err
+}
+
+// ends reports what should have followed the last row of its kind.
+func (c *checker) ends() {
+	for org, log := range c.logs {
+		size := log.head.Size
+		if log.damaged != nil {
+			c.reportDamaged(log, size)
+		}
+		if log.next < size {
+			c.report(corrupt(org, log.next, size, "missing", nil))
+		}
+		if size > 0 && log.next == size && log.receivedAt != log.head.ReceivedAt {
+			c.report(corrupt(org, size-1, size, "received at another time than the head says", nil))
+		}
+		if blocks := (size + ledger.BlockSize - 1) / ledger.BlockSize; log.keys < blocks {
+			c.report(corrupt(org, log.keys*ledger.BlockSize, blocks*ledger.BlockSize, "missing keys", nil))
+		}
+		for level := 1; level <= maxLevel; level++ {
+			if next := log.nodes[level]; next != size>>(8*level) {
+				c.report(corrupt(org, next<<(8*level), size, fmt.Sprintf("hashes of tile level %d: %d of %d", level, next, size>>(8*level)), nil))
+			}
+		}
+	}
+	for id, w := range c.windows {
+		if w.seen != w.count {
+			c.report(fmt.Errorf("window %d has %d receipts of %d", id, w.seen, w.count))
+		}
+	}
+}
+
+// foreign reports rows of no known kind.
+func (c *checker) foreign() error {
+	const known = "!cfhkmnrs"
+	it, err := c.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; {
+		kind := it.Key()[0]
+		if !bytes.ContainsRune([]byte(known), rune(kind)) {
+			c.report(fmt.Errorf("row %q: of no known kind", it.Key()))
+		}
+		if kind == math.MaxUint8 {
+			break
+		}
+		ok = it.SeekGE([]byte{kind + 1})
+	}
+	return errors.Join(it.Error(), it.Close())
+}
