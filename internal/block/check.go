@@ -115,7 +115,7 @@ func repeats(col column) bool {
 
 // checkFilter makes the filter again and compares it.
 func (r *Reader) checkFilter() error {
-	stored, err := r.part(FilterPart)
+	stored, err := r.Part(FilterPart)
 	if err != nil {
 		return err
 	}

@@ -118,8 +118,8 @@ func (r *Reader) peek(col column, k int) (*chunk, error) {
 	return r.decode(col, k, nil)
 }
 
-// part returns a part, checked.
-func (r *Reader) part(part int) ([]byte, error) {
+// Part returns a part as it is stored, checked.
+func (r *Reader) Part(part int) ([]byte, error) {
 	r.recentMu.Lock()
 	for i := range r.recent {
 		if p := &r.recent[i]; p.part == part && p.b != nil {
@@ -147,7 +147,7 @@ func (r *Reader) part(part int) ([]byte, error) {
 func (r *Reader) decode(col column, k int, want []bool) (*chunk, error) {
 	t := &r.h.table[col]
 	at := t.chunks[k]
-	b, err := r.part(int(at.part))
+	b, err := r.Part(int(at.part))
 	if err != nil {
 		return nil, err
 	}
