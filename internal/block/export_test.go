@@ -1,5 +1,7 @@
 package block
 
+import "encoding/binary"
+
 // PartsOf returns the columns that each part has something of.
 func PartsOf(h *Header) map[int][]string {
 	names := map[column]string{
@@ -31,4 +33,24 @@ func ColumnSizes(h *Header) (names []string, sizes []int) {
 		names, sizes = append(names, column(i).name()), append(sizes, n)
 	}
 	return names, sizes
+}
+
+// Loose parses a header and makes it take the given parts whatever their sums
+// are, so that tests get past the checksums. Parts must have their sizes.
+func Loose(parts [][]byte) (*Header, error) {
+	for i := range parts {
+		body := parts[i][:len(parts[i])-4]
+		parts[i] = seal(body[:len(body):len(body)])
+	}
+	h, err := ParseHeader(parts[HeaderPart])
+	if err != nil {
+		return nil, err
+	}
+	for i := range h.parts {
+		if i+FilterPart < len(parts) {
+			b := parts[i+FilterPart]
+			h.parts[i].sum = binary.LittleEndian.Uint32(b[len(b)-4:])
+		}
+	}
+	return h, nil
 }

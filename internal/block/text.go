@@ -134,6 +134,9 @@ func readTexts(in *input, n int, sorted bool) (t textChunk) {
 	common := make([]uint32, n)
 	readInts(in, common)
 	size := readEnds(in, t.ends)
+	if in.bad != "" {
+		return t
+	}
 	rest, last := size, 0
 	for i, c := range common {
 		length := int(t.ends[i]) - last
