@@ -2,6 +2,7 @@ package block_test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/stelehq/stele/internal/block"
@@ -9,12 +10,28 @@ import (
 	"github.com/stelehq/stele/internal/workload"
 )
 
-// perEvent reports nanoseconds and rate per event of benchmarks that go through
-// n of them each time.
-func perEvent(b *testing.B, n int) {
-	ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / float64(n)
-	b.ReportMetric(ns, "ns/event")
-	b.ReportMetric(1e9/ns, "events/s")
+// measure runs fn, which goes through n events. Beside the time it reports the
+// CPU that was used, which other programs on the machine change less.
+func measure(b *testing.B, n int, fn func()) {
+	b.Helper()
+	b.ReportAllocs()
+	before := cpuNanos()
+	for b.Loop() {
+		fn()
+	}
+	cpu := float64(cpuNanos()-before) / float64(b.N)
+	b.ReportMetric(cpu/1000, "cpu-µs/op")
+	if n > 1 {
+		b.ReportMetric(cpu/float64(n), "cpu-ns/event")
+	}
+}
+
+func cpuNanos() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 func benchBlock(b *testing.B, n int) ([]*event.Entry, *block.Header, [][]byte) {
@@ -33,14 +50,13 @@ func fetchFrom(parts [][]byte) func(int) ([]byte, error) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	for name, level := range map[string]block.Level{"fast": block.Fast, "small": block.Small} {
+	for _, level := range []block.Level{block.Fast, block.Small} {
 		for _, n := range []int{1024, block.MaxRows} {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+			b.Run(fmt.Sprintf("level=%d/rows=%d", level, n), func(b *testing.B) {
 				list := workloadEvents(b, n)
 				enc := block.NewEncoder(level)
 				size := 0
-				b.ReportAllocs()
-				for b.Loop() {
+				measure(b, n, func() {
 					enc.Reset(0)
 					for _, e := range list {
 						enc.Add(&e.Event, e.ReceivedAt)
@@ -49,8 +65,7 @@ func BenchmarkEncode(b *testing.B) {
 					for _, p := range enc.Finish() {
 						size += len(p)
 					}
-				}
-				perEvent(b, n)
+				})
 				b.ReportMetric(float64(size)/float64(n), "B/event")
 			})
 		}
@@ -60,29 +75,25 @@ func BenchmarkEncode(b *testing.B) {
 func BenchmarkAdd(b *testing.B) {
 	list := workloadEvents(b, block.MaxRows)
 	enc := block.NewEncoder(block.Fast)
-	b.ReportAllocs()
-	for b.Loop() {
+	measure(b, len(list), func() {
 		enc.Reset(0)
 		for _, e := range list {
 			enc.Add(&e.Event, e.ReceivedAt)
 		}
-	}
-	perEvent(b, len(list))
+	})
 }
 
 func BenchmarkAll(b *testing.B) {
 	list, h, parts := benchBlock(b, block.MaxRows)
 	for _, desc := range []bool{false, true} {
 		b.Run(fmt.Sprintf("desc=%v", desc), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
+			measure(b, len(list), func() {
 				for _, err := range block.NewReader(h, fetchFrom(parts)).All(0, h.Rows, desc) {
 					if err != nil {
 						b.Fatal(err)
 					}
 				}
-			}
-			perEvent(b, len(list))
+			})
 		})
 	}
 }
@@ -92,22 +103,19 @@ func BenchmarkRow(b *testing.B) {
 	var e event.Entry
 	var scratch []byte
 	var err error
-	b.Run("cold", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			r := block.NewReader(h, fetchFrom(parts))
-			if scratch, err = r.Row(i*7919%h.Rows, &e, scratch); err != nil {
-				b.Fatal(err)
-			}
+	i := 0
+	row := func(r *block.Reader) {
+		i += 7919
+		if scratch, err = r.Row(i%h.Rows, &e, scratch); err != nil {
+			b.Fatal(err)
 		}
+	}
+	b.Run("cold", func(b *testing.B) {
+		measure(b, 1, func() { row(block.NewReader(h, fetchFrom(parts))) })
 	})
 	b.Run("warm", func(b *testing.B) {
 		r := block.NewReader(h, fetchFrom(parts))
-		for i := 0; b.Loop(); i++ {
-			if scratch, err = r.Row(i*7919%h.Rows, &e, scratch); err != nil {
-				b.Fatal(err)
-			}
-		}
+		measure(b, 1, func() { row(r) })
 		b.ReportMetric(float64(r.MemoryBytes()), "B/reader")
 	})
 }
@@ -115,11 +123,11 @@ func BenchmarkRow(b *testing.B) {
 func BenchmarkOpen(b *testing.B) {
 	_, h, parts := benchBlock(b, block.MaxRows)
 	b.Run("header", func(b *testing.B) {
-		for b.Loop() {
+		measure(b, 1, func() {
 			if _, err := block.ParseHeader(parts[0]); err != nil {
 				b.Fatal(err)
 			}
-		}
+		})
 		b.ReportMetric(float64(len(parts[0])), "B/header")
 		b.ReportMetric(float64(h.MemoryBytes()), "B/memory")
 	})
@@ -129,9 +137,7 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		hash, _ := block.FilterHash(block.FieldTargetID, []byte(workload.TargetID(7)))
-		for b.Loop() {
-			f.MayContainHash(hash)
-		}
+		measure(b, 1, func() { f.MayContainHash(hash) })
 		b.ReportMetric(float64(len(parts[1])), "B/filter")
 	})
 }
@@ -164,15 +170,11 @@ func BenchmarkFilter(b *testing.B) {
 			}
 		}
 		b.Run(q.name+"/cold", func(b *testing.B) {
-			for b.Loop() {
-				run(block.NewReader(h, fetchFrom(parts)))
-			}
+			measure(b, 1, func() { run(block.NewReader(h, fetchFrom(parts))) })
 		})
 		b.Run(q.name+"/warm", func(b *testing.B) {
 			r := block.NewReader(h, fetchFrom(parts))
-			for b.Loop() {
-				run(r)
-			}
+			measure(b, 1, func() { run(r) })
 		})
 	}
 }
@@ -182,14 +184,14 @@ func BenchmarkText(b *testing.B) {
 	for _, text := range []string{"inc-4242", "req_00aa", "kestrel", "zzzz", "ab12cd"} {
 		b.Run(text, func(b *testing.B) {
 			n := 0
-			for b.Loop() {
+			measure(b, 1, func() {
 				r := block.NewReader(h, fetchFrom(parts))
 				rows := r.NewRows()
 				if err := r.Text([]byte(text), nil, rows); err != nil {
 					b.Fatal(err)
 				}
 				n = rows.Len()
-			}
+			})
 			b.ReportMetric(float64(n), "rows")
 		})
 	}
@@ -197,17 +199,20 @@ func BenchmarkText(b *testing.B) {
 
 func BenchmarkValues(b *testing.B) {
 	_, h, parts := benchBlock(b, block.MaxRows)
-	for name, f := range map[string]block.Field{
-		"action": block.FieldAction, "actor.type": block.FieldActorType, "actor.id": block.FieldActorID,
-		"target.type": block.FieldTargetType, "target.name": block.FieldTargetName,
+	for _, c := range []struct {
+		name  string
+		field block.Field
+	}{
+		{"action", block.FieldAction}, {"actor.type", block.FieldActorType}, {"actor.id", block.FieldActorID},
+		{"target.type", block.FieldTargetType}, {"target.name", block.FieldTargetName},
 	} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
+		b.Run(c.name, func(b *testing.B) {
+			measure(b, 1, func() {
 				r := block.NewReader(h, fetchFrom(parts))
-				if err := r.Values(f, nil, func(block.Value) bool { return true }); err != nil {
+				if err := r.Values(c.field, nil, func(block.Value) bool { return true }); err != nil {
 					b.Fatal(err)
 				}
-			}
+			})
 		})
 	}
 }
@@ -215,10 +220,10 @@ func BenchmarkValues(b *testing.B) {
 func BenchmarkTimes(b *testing.B) {
 	_, h, parts := benchBlock(b, block.MaxRows)
 	var times []int64
-	for b.Loop() {
+	measure(b, 1, func() {
 		var err error
 		if times, err = block.NewReader(h, fetchFrom(parts)).AppendOccurred(times[:0], 0, h.Rows); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 }

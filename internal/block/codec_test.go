@@ -182,4 +182,3 @@ func TestSet(t *testing.T) {
 		}
 	})
 }
-
