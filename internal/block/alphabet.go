@@ -9,9 +9,21 @@ type alphabet [2]uint64
 
 const otherBytes = 'A'
 
-func (a *alphabet) add(text []byte) {
+// letters gathers the bytes of texts for an alphabet.
+type letters [256]bool
+
+func (l *letters) add(text []byte) {
 	for _, c := range text {
+		l[c] = true
+	}
+}
+
+func (l *letters) alphabet() (a alphabet) {
+	for i, there := range l {
+		c := byte(i) //nolint:gosec // below 256
 		switch {
+		case !there:
+			continue
 		case 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
 		case c >= 0x80:
@@ -19,6 +31,7 @@ func (a *alphabet) add(text []byte) {
 		}
 		a[c>>6] |= 1 << (c & 63)
 	}
+	return a
 }
 
 func (a *alphabet) has(c byte) bool { return a[c>>6&1]>>(c&63)&1 != 0 }

@@ -85,12 +85,12 @@ func (r *Reader) checkTexts() error {
 }
 
 func (r *Reader) checkColumn(col column, t *tableColumn) error {
-	var letters alphabet
+	var l letters
 	var last []byte
 	err := r.eachChunk(col, func(first int, c *chunk) error {
 		for j := range c.texts.ends {
 			text := c.texts.at(j)
-			letters.add(text)
+			l.add(text)
 			if order := bytes.Compare(last, text); t.kind == kindSorted && first+j > 0 && (order > 0 || order == 0 && !repeats(col)) {
 				return r.corrupt(col, first>>t.shift, "texts are not in order")
 			}
@@ -101,7 +101,7 @@ func (r *Reader) checkColumn(col column, t *tableColumn) error {
 		}
 		return nil
 	})
-	if err == nil && t.columnInfo.alphabet && letters != t.letters {
+	if err == nil && t.columnInfo.alphabet && l.alphabet() != t.letters {
 		return r.corrupt(col, 0, "texts do not have the header's letters")
 	}
 	return err

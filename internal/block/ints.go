@@ -13,8 +13,8 @@ const (
 	intsPlanes  = 0x80 // plus the number of planes, stored as they are
 	intsFrame   = 0xc0 // plus the number of planes, compressed
 	maxPlanes   = 8
-	frameBytes  = 96 // of packed integers, from which compressing them is tried
-	frameGainOf = 8  // a frame must be smaller by one part in so many: it is slower to read
+	frameBytes  = 512 // of packed integers, from which compressing them is tried
+	frameGainOf = 4   // a frame must be smaller by one part in so many: it is slower to read
 )
 
 // integer is what integers are decoded as.

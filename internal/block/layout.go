@@ -160,19 +160,19 @@ const maxPaths = 250
 // Chunks: powers of two of values.
 const (
 	maxShift      = 14
-	codesShift    = 12
+	codesShift    = 10
 	minCodesShift = 6 // so that a chunk of them begins a word of a set
 	timesShift    = 10
 	maxMetaShift  = 10
 	minTextShift  = 4
 	maxTextShift  = 10
-	chunkBytes    = 6 << 10 // of text, about
+	chunkBytes    = 3 << 10 // of text, about
 )
 
 // Parts.
 const (
-	partBytes    = 24 << 10 // a part ends before it would be larger
-	minPartBytes = 8 << 10  // from this size on it ends at a group's end
+	partBytes    = 16 << 10 // a part ends before it would be larger
+	minPartBytes = 6 << 10  // from this size on it ends at a group's end
 	maxParts     = 1<<16 - 2
 )
 

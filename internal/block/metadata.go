@@ -56,33 +56,34 @@ func (r *Reader) readMeta(in *input, lo, n int, want []bool) (*metaChunk, error)
 }
 
 // shapes returns the shapes of n rows from lo on.
-func (r *Reader) shapes(lo, n int) ([]uint16, error) {
+func (r *Reader) shapes(lo, n int) (codes, error) {
 	shift := r.h.table[colShape].shift
 	if first := lo >> shift; first == (lo+n-1)>>shift {
 		c, err := r.chunk(colShape, first)
 		if err != nil {
-			return nil, err
+			return codes{}, err
 		}
-		return c.codes[lo-first<<shift:][:n], nil
+		at := lo - first<<shift
+		return c.codes.slice(at, at+n), nil
 	}
-	codes := make([]uint16, n)
-	for i := range codes {
+	all := codes{make([]byte, n), make([]byte, n)}
+	for i := range n {
 		code, err := r.code(colShape, lo+i)
 		if err != nil {
-			return nil, err
+			return codes{}, err
 		}
-		codes[i] = uint16(code) //nolint:gosec // was one
+		all.low[i], all.high[i] = byte(code), byte(code>>8) //nolint:gosec // below 2^16
 	}
-	return codes, nil
+	return all, nil
 }
 
 // count counts the values of each path and decides where they begin. In texts
 // those of paths that share their bytes are behind all others, as these bytes
 // are.
-func (m *metaReader) count(shapes []uint16) {
+func (m *metaReader) count(shapes codes) {
 	total := uint32(0)
-	for i, s := range shapes {
-		paths := m.plan.shapes[s]
+	for i := range shapes.len() {
+		paths := m.plan.shapes[shapes.at(i)]
 		for _, p := range paths {
 			m.counts[p]++
 		}
@@ -225,13 +226,13 @@ func (m *metaReader) joinPaths(from stored, paths ...int) {
 }
 
 // index finds the values of each row.
-func (m *metaReader) index(shapes []uint16) {
+func (m *metaReader) index(shapes codes) {
 	if m.in.bad != "" {
 		return
 	}
 	index := m.out.index
-	for _, s := range shapes {
-		paths := m.plan.shapes[s]
+	for row := range shapes.len() {
+		paths := m.plan.shapes[shapes.at(row)]
 		for i, p := range paths {
 			index[i] = m.at[p]
 			m.at[p]++

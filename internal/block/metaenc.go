@@ -179,9 +179,11 @@ func (p *path) finish(a *arena) {
 		p.kind = pathShared
 		return
 	}
+	var l letters
 	for i := range n {
-		p.letters.add(text(i))
+		l.add(text(i))
 	}
+	p.letters = l.alphabet()
 	if p.repeats && p.repeating() {
 		p.texts.sort(a, &p.sort)
 		p.kind = pathDict + n

@@ -71,18 +71,19 @@ func (r *Reader) eachMeta(
 		if within != nil && !within.any(lo, lo+n) {
 			continue
 		}
-		codes, err := r.shapes(lo, n)
+		used, err := r.shapes(lo, n)
 		if err != nil {
 			return err
 		}
-		if !anyShape(codes, shapes, lo, within) {
+		if !anyShape(used, shapes, lo, within) {
 			continue
 		}
 		m, err := r.peekMeta(k, want)
 		if err != nil {
 			return err
 		}
-		for i, code := range codes {
+		for i := range n {
+			code := used.at(i)
 			if !shapes[code] || within != nil && !within.Has(lo+i) {
 				continue
 			}
@@ -110,9 +111,9 @@ func (p *plan) shapesWith(want []bool) []bool {
 	return shapes
 }
 
-func anyShape(codes []uint16, shapes []bool, lo int, within *Rows) bool {
-	for i, code := range codes {
-		if shapes[code] && (within == nil || within.Has(lo+i)) {
+func anyShape(used codes, shapes []bool, lo int, within *Rows) bool {
+	for i := range used.len() {
+		if shapes[used.at(i)] && (within == nil || within.Has(lo+i)) {
 			return true
 		}
 	}

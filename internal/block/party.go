@@ -120,6 +120,11 @@ func (d *parties) finish(a *arena) {
 }
 
 func (d *parties) sortProfiles(a *arena) {
+	if len(d.profiles) == len(d.idents) { // numbered alike
+		d.profileSort.order = append(d.profileSort.order[:0], d.identSort.order...)
+		d.profileSort.rank = append(d.profileSort.rank[:0], d.identSort.rank...)
+		return
+	}
 	d.profileSort.sortBy(len(d.profiles), func(i int) uint64 {
 		return uint64(d.identSort.rank[d.profiles[i].ident])
 	}, func(i, j int) int {

@@ -2,9 +2,10 @@ package block
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/stelehq/stele/internal/event"
 )
 
 // Reader reads one block. It fetches a part when something in it is asked for
@@ -40,14 +41,14 @@ type recentPart struct {
 // column's kind has.
 type chunk struct {
 	texts textChunk
-	codes []uint16
+	codes codes
 	nums  []int64  // of rows
 	ends  []uint32 // one more than values: where the first begins, and where each ends
 	meta  *metaChunk
 }
 
 func (c *chunk) memory() int {
-	n := c.texts.memory() + 2*cap(c.codes) + 8*cap(c.nums) + 4*cap(c.ends) + 96
+	n := c.texts.memory() + c.codes.memory() + 8*cap(c.nums) + 4*cap(c.ends) + 96
 	if c.meta != nil {
 		n += c.meta.memory()
 	}
@@ -157,9 +158,7 @@ func (r *Reader) decode(col column, k int, want []bool) (*chunk, error) {
 	c := &chunk{}
 	switch t.kind {
 	case kindInts:
-		c.codes = make([]uint16, n)
-		readInts(in, c.codes)
-		r.h.checkCodes(in, col, c.codes)
+		c.codes = readCodes(in, n, r.h.limit(col))
 	case kindSums, kindTimes:
 		c.nums = r.h.readTimes(in, col, n)
 	case kindEnds:
@@ -178,33 +177,29 @@ func (r *Reader) decode(col column, k int, want []bool) (*chunk, error) {
 	return c, nil
 }
 
-// checkCodes holds codes to the size of what they are codes of.
-func (h *Header) checkCodes(in *input, col column, codes []uint16) {
-	least, limit := 0, 0
+// limit is what the values of a column of codes are below.
+func (h *Header) limit(col column) int {
 	switch col {
 	case colAction:
-		limit = h.counts[perAction]
+		return h.counts[perAction]
 	case colShape:
-		limit = h.counts[perShape]
+		return h.counts[perShape]
 	case colActor:
-		limit = h.counts[perActor]
+		return h.counts[perActor]
 	case colTarget:
-		limit = h.counts[perTarget]
+		return h.counts[perTarget]
 	case colLocation:
-		limit = h.counts[perLocation]
+		return h.counts[perLocation]
 	case colAgent:
-		limit = h.counts[perAgent]
+		return h.counts[perAgent]
 	case colActorType:
-		limit = h.counts[perActorType]
+		return h.counts[perActorType]
 	case colTargetType:
-		limit = h.counts[perTargetType]
+		return h.counts[perTargetType]
 	case colActionVersion:
-		least, limit = 1, maxCodes+1
+		return event.MaxVersion + 1
 	default:
-		limit = flagUnregistered + 1
-	}
-	if in.bad == "" && (int(slices.Max(codes)) >= limit || least > 0 && slices.Min(codes) == 0) {
-		in.fail("a code is beyond its dictionary")
+		return flagUnregistered + 1
 	}
 }
 
@@ -267,7 +262,7 @@ func (r *Reader) code(col column, i int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return int(c.codes[i&(1<<shift-1)]), nil
+	return c.codes.at(i & (1<<shift - 1)), nil
 }
 
 // text returns one text of a column of texts.

@@ -18,10 +18,13 @@ func (r *Reader) Rows(codes *Codes, within, rows *Rows) error {
 	return r.matching(codes, within, &rows.set)
 }
 
+// fewCodes is how many codes are looked for one by one.
+const fewCodes = 4
+
 // matching adds to found the numbers of the column's values that are in codes.
 func (r *Reader) matching(codes *Codes, within *Rows, found *set) error {
+	few := codes.Len() <= fewCodes
 	t := &r.h.table[codes.about]
-	lo, hi := codes.span()
 	for k := range t.chunks {
 		first := k << t.shift
 		if within != nil && !within.any(first, first+1<<t.shift) {
@@ -31,61 +34,33 @@ func (r *Reader) matching(codes *Codes, within *Rows, found *set) error {
 		if err != nil {
 			return err
 		}
-		words := found.words[first/64:]
-		for j := 0; j < len(c.codes); j += 64 {
-			part := c.codes[j:min(j+64, len(c.codes))]
-			mask := ^uint64(0)
-			if within != nil {
-				if mask = within.words[(first+j)/64]; mask == 0 {
-					continue
+		if !few {
+			matchAll(c.codes, codes.words, first, within, found)
+			continue
+		}
+		for code := range codes.All() {
+			c.codes.eachEqual(uint16(code), func(i int) { //nolint:gosec // below 2^16
+				if within == nil || within.Has(first+i) {
+					found.Add(first + i)
 				}
-			}
-			if hi > lo {
-				words[j/64] |= matchSpan(part, uint16(lo), uint16(hi-lo-1)) & mask //nolint:gosec // codes
-			} else {
-				words[j/64] |= matchSet(part, codes.words) & mask
-			}
+			})
 		}
 	}
 	return nil
 }
 
-// span returns lo and hi when the members are exactly lo ≤ i < hi, else twice 0.
-func (s *set) span() (lo, hi int) {
-	lo, hi = -1, 0
-	for i, w := range s.words {
-		if w == 0 {
-			continue
+// matchAll adds the numbers of codes, the first of which is first, that are in a
+// set.
+func matchAll(c codes, set []uint64, first int, within *Rows, found *set) {
+	for j := 0; j < c.len(); j += 64 {
+		mask := ^uint64(0)
+		if within != nil {
+			if mask = within.words[(first+j)/64]; mask == 0 {
+				continue
+			}
 		}
-		if lo < 0 {
-			lo = i*64 + bits.TrailingZeros64(w)
-		}
-		hi = i*64 + 64 - bits.LeadingZeros64(w)
+		found.words[(first+j)/64] |= c.slice(j, min(j+64, c.len())).match(set) & mask
 	}
-	if lo < 0 || hi-lo != s.Len() {
-		return 0, 0
-	}
-	return lo, hi
-}
-
-// matchSpan returns a bit for each of up to 64 codes from lo to lo+most.
-func matchSpan(codes []uint16, lo, most uint16) (w uint64) {
-	for i, c := range codes {
-		var b uint64
-		if c-lo <= most {
-			b = 1
-		}
-		w |= b << (i & 63)
-	}
-	return w
-}
-
-// matchSet returns a bit for each of up to 64 codes that is in a set.
-func matchSet(codes []uint16, set []uint64) (w uint64) {
-	for i, c := range codes {
-		w |= (set[c>>6] >> (c & 63) & 1) << (i & 63)
-	}
-	return w
 }
 
 // targetRows is Rows for targets, of which a row has any number.

@@ -19,9 +19,11 @@ func (e *Encoder) addColumns() {
 	}
 	for i := range w.cols {
 		if c := &w.cols[i]; c.columnInfo.alphabet {
+			var l letters
 			for j := range c.n {
-				c.letters.add(c.text(j))
+				l.add(c.text(j))
 			}
+			c.letters = l.alphabet()
 		}
 	}
 }

@@ -166,9 +166,9 @@ func (r *Reader) countRows(about column, g *grouping, within *Rows, counts []int
 		if err != nil {
 			return err
 		}
-		for i, code := range c.codes {
+		for i := range c.codes.len() {
 			if within == nil || within.Has(first+i) {
-				counts[g.of[code]]++
+				counts[g.of[c.codes.at(i)]]++
 			}
 		}
 	}
