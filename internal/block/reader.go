@@ -219,16 +219,18 @@ func endsOf(col column) counted {
 func (h *Header) readTimes(in *input, col column, n int) []int64 {
 	nums := make([]int64, n)
 	t := in.uvarint()
-	readInts(in, nums)
+	if n > 1 {
+		readInts(in, nums[1:])
+	}
 	low, high, unit := h.FirstReceived, h.LastReceived, int64(1)
 	if col == colOccurred {
 		low, high, unit = h.MinOccurred, h.MaxOccurred, h.unit
+		for i, d := range nums {
+			nums[i] = unzigzag(uint64(d)) //nolint:gosec // bits
+		}
 	}
 	first, last := uint64(low/unit), uint64(high/unit) //nolint:gosec // not negative
 	for i, d := range nums {
-		if col == colOccurred {
-			d = unzigzag(uint64(d)) //nolint:gosec // bits
-		}
 		t += uint64(d) //nolint:gosec // modulo 2^64
 		if t-first > last-first {
 			in.fail("a time is beyond the header's bounds")

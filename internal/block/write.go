@@ -144,24 +144,33 @@ func (w *writer) appendChunk(dst []byte, e *Encoder, c *source, chunk int) []byt
 	if c.kind == kindInts {
 		return w.texts.ints.append(dst, w.nums)
 	}
-	// What the first value is a difference from: the value before, where that
-	// says where something begins, else the value itself.
-	base := w.nums[0]
+	return w.appendDifferences(dst, c, lo)
+}
+
+// appendDifferences encodes numbers as a first one and differences. Of ends the
+// first is where the first thing begins, of others the first value itself.
+func (w *writer) appendDifferences(dst []byte, c *source, lo int) []byte {
+	nums, last := w.nums, w.nums[0]
 	if c.kind == kindEnds {
-		base = 0
+		last = 0
 		if lo > 0 {
-			base = c.num(lo - 1)
+			last = c.num(lo - 1)
 		}
+	} else {
+		nums = nums[1:]
 	}
-	dst = binary.AppendUvarint(dst, base)
-	for i, v := range w.nums {
-		w.nums[i] = v - base
+	dst = binary.AppendUvarint(dst, last)
+	for i, v := range nums {
+		nums[i] = v - last
 		if c.kind == kindTimes {
-			w.nums[i] = zigzag(int64(v - base)) //nolint:gosec // a difference, either sign
+			nums[i] = zigzag(int64(v - last)) //nolint:gosec // a difference, either sign
 		}
-		base = v
+		last = v
 	}
-	return w.texts.ints.append(dst, w.nums)
+	if len(nums) == 0 {
+		return dst
+	}
+	return w.texts.ints.append(dst, nums)
 }
 
 // separator returns the least beginning of first, the first text of a chunk, that
