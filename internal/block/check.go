@@ -123,9 +123,9 @@ func (r *Reader) checkFilter() error {
 	for f, col := range map[Field]column{
 		FieldAction: colActionText, FieldActorID: colActorID, FieldTargetID: colTargetID, FieldLocation: colLocationText,
 	} {
-		err := r.eachChunk(col, func(_ int, c *chunk) error {
-			for i := range c.texts.ends {
-				hash, _ := FilterHash(f, c.texts.at(i))
+		err := r.eachTexts(col, func(_ int, t *textChunk) error {
+			for i := range t.ends {
+				hash, _ := FilterHash(f, t.at(i))
 				b.keys = append(b.keys, hash)
 			}
 			return nil

@@ -46,7 +46,8 @@ func TestTexts(t *testing.T) {
 			slices.SortFunc(texts, bytes.Compare)
 		}
 		in := &input{rest: append(w.append(nil, texts, sorted), 9)}
-		got := readTexts(in, len(texts), sorted)
+		var got textChunk
+		readTexts(in, &got, len(texts), sorted)
 		if in.bad != "" || len(in.rest) != 1 {
 			t.Fatalf("%s, %d left", in.bad, len(in.rest))
 		}
@@ -93,7 +94,8 @@ func FuzzTexts(f *testing.F) {
 	f.Add(uint16(4), false, w.append(nil, texts, false))
 	f.Fuzz(func(t *testing.T, n uint16, sorted bool, b []byte) {
 		in := &input{rest: b}
-		got := readTexts(in, int(n%2048)+1, sorted)
+		var got textChunk
+		readTexts(in, &got, int(n%2048)+1, sorted)
 		if in.bad != "" {
 			return
 		}

@@ -1,45 +1,43 @@
 package block
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
-// metaChunk is a chunk of metadata, decoded. It is immutable.
+// metaChunk is a chunk of metadata, decoded. It is immutable but for one that a
+// search walks through, which it uses again for the next chunk.
 type metaChunk struct {
+	texts textChunk
+	codes []uint16
+	// at is where the values of each path begin, in the order of the rows: in
+	// codes where the path has a dictionary, else in texts; counts is how many
+	// there are.
+	at, counts []uint32
 	// starts are where in index each row's values begin, one more than rows.
-	// index has for each the number of its text in texts, or of its code in
-	// codes where its path has a dictionary.
+	// index has for each its number in texts or in codes. Both are made for
+	// chunks that are kept, of which rows are asked for one by one.
 	starts []uint32
 	index  []uint32
-	texts  textChunk
-	codes  []uint16
-	// spans are where the texts of each path are, twice 0 where it has codes.
-	spans [][2]uint32
 }
 
-// textsOf returns which of the texts are of a path: lo ≤ i < hi.
+// textsOf returns which of the texts are of a path without a dictionary: lo ≤ i
+// < hi.
 func (m *metaChunk) textsOf(path int) (lo, hi int) {
-	return int(m.spans[path][0]), int(m.spans[path][1])
+	return int(m.at[path]), int(m.at[path] + m.counts[path])
 }
 
 func (m *metaChunk) memory() int {
-	return 4*cap(m.starts) + 4*cap(m.index) + 8*cap(m.spans) + 2*cap(m.codes) + m.texts.memory() + 96
+	return 4*cap(m.starts) + 4*cap(m.index) + 4*cap(m.at) + 4*cap(m.counts) + 2*cap(m.codes) + m.texts.memory() + 96
 }
 
 // metaReader decodes a chunk of metadata.
 type metaReader struct {
-	plan   *plan
-	in     *input
-	want   []bool // by path: what is to be decoded, nil for everything
-	counts [maxPaths + 1]uint32
-	at     [maxPaths + 1]uint32 // where the path's values begin in texts or codes
-	out    *metaChunk
+	plan *plan
+	in   *input
+	want []bool // by path: what is to be decoded, nil for everything
+	out  *metaChunk
 }
 
-// readMeta decodes the metadata of n rows from lo on. Of paths not in want, when
-// that is not nil, the values are left empty.
-func (r *Reader) readMeta(in *input, lo, n int, want []bool) (*metaChunk, error) {
+// keepMeta decodes the metadata of n rows from lo on, to be kept.
+func (r *Reader) keepMeta(in *input, lo, n int) (*metaChunk, error) {
 	p, err := r.getPlan()
 	if err != nil {
 		return nil, err
@@ -48,10 +46,12 @@ func (r *Reader) readMeta(in *input, lo, n int, want []bool) (*metaChunk, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &metaReader{plan: p, in: in, want: want, out: &metaChunk{starts: make([]uint32, n+1)}}
+	m := &metaReader{plan: p, in: in, out: &metaChunk{}}
 	m.count(shapes)
 	m.read()
-	m.index(shapes)
+	if in.bad == "" {
+		m.out.makeIndex(p, shapes)
+	}
 	return m.out, nil
 }
 
@@ -81,41 +81,39 @@ func (r *Reader) shapes(lo, n int) (codes, error) {
 // those of paths that share their bytes are behind all others, as these bytes
 // are.
 func (m *metaReader) count(shapes codes) {
-	total := uint32(0)
+	paths, out := m.plan.paths, m.out
+	out.at = append(out.at[:0], make([]uint32, len(paths))...)
+	out.counts = append(out.counts[:0], make([]uint32, len(paths))...)
+	rows := make([]uint32, len(m.plan.shapes))
 	for i := range shapes.len() {
-		paths := m.plan.shapes[shapes.at(i)]
-		for _, p := range paths {
-			m.counts[p]++
+		rows[shapes.at(i)]++
+	}
+	for s, n := range rows {
+		if n > 0 {
+			for _, p := range m.plan.shapes[s] {
+				out.counts[p] += n
+			}
 		}
-		total += uint32(len(paths)) //nolint:gosec // small
-		m.out.starts[i+1] = total
 	}
 	texts, codes := uint32(0), uint32(0)
-	for p := range m.plan.paths {
-		switch kind := m.plan.paths[p].kind; {
-		case kind > pathDict:
-			m.at[p] = codes
-			codes += m.counts[p]
-		case kind != pathShared:
-			m.at[p] = texts
-			texts += m.counts[p]
+	for p := range paths {
+		switch {
+		case paths[p].dict():
+			out.at[p] = codes
+			codes += out.counts[p]
+		case paths[p].kind != pathShared:
+			out.at[p] = texts
+			texts += out.counts[p]
 		}
 	}
-	for p := range m.plan.paths {
-		if m.plan.paths[p].kind == pathShared {
-			m.at[p] = texts
-			texts += m.counts[p]
+	for p := range paths {
+		if paths[p].kind == pathShared {
+			out.at[p] = texts
+			texts += out.counts[p]
 		}
 	}
-	m.out.spans = make([][2]uint32, len(m.plan.paths))
-	for p := range m.plan.paths {
-		if !m.plan.paths[p].dict() {
-			m.out.spans[p] = [2]uint32{m.at[p], m.at[p] + m.counts[p]}
-		}
-	}
-	m.out.index = make([]uint32, total)
-	m.out.codes = make([]uint16, codes)
-	m.out.texts.ends = make([]uint32, texts)
+	out.codes = slices.Grow(out.codes[:0], int(codes))[:codes]
+	out.texts.ends = slices.Grow(out.texts.ends[:0], int(texts))[:texts]
 }
 
 // read decodes the values: first all codes and lengths, then, with room made for
@@ -126,12 +124,12 @@ func (m *metaReader) read() {
 	for p := range m.plan.paths {
 		path := &m.plan.paths[p]
 		switch {
-		case m.counts[p] == 0:
+		case m.out.counts[p] == 0:
 		case path.dict():
 			m.readCodes(p)
 		default:
 			n := m.readLengths(p)
-			size += n + int(m.counts[p])*(len(path.prefix)+len(path.suffix))
+			size += n + int(m.out.counts[p])*(len(path.prefix)+len(path.suffix))
 			if path.kind == pathShared {
 				shared += n
 			} else {
@@ -155,7 +153,7 @@ func (m *metaReader) read() {
 }
 
 func (m *metaReader) readCodes(p int) {
-	codes := m.out.codes[m.at[p]:][:m.counts[p]]
+	codes := m.out.codes[m.out.at[p]:][:m.out.counts[p]]
 	readInts(m.in, codes)
 	if limit := m.plan.paths[p].kind - pathDict; m.in.bad == "" && int(slices.Max(codes)) >= limit {
 		m.in.fail("a code is beyond its dictionary")
@@ -165,7 +163,7 @@ func (m *metaReader) readCodes(p int) {
 // readLengths reads the lengths of a path's stored texts into where their ends
 // will be, and returns the sum.
 func (m *metaReader) readLengths(p int) int {
-	lengths := m.out.texts.ends[m.at[p]:][:m.counts[p]]
+	lengths := m.out.texts.ends[m.out.at[p]:][:m.out.counts[p]]
 	readInts(m.in, lengths)
 	sum := uint64(0)
 	for _, n := range lengths {
@@ -179,16 +177,16 @@ func (m *metaReader) readLengths(p int) int {
 
 // join decodes the texts and puts prefixes and suffixes around them.
 func (m *metaReader) join(own []stored, shared stored, size int) {
-	m.out.texts.buf = make([]byte, 0, size)
+	m.out.texts.buf = slices.Grow(m.out.texts.buf[:0], size)
 	for p := range m.plan.paths {
-		if kind := m.plan.paths[p].kind; m.counts[p] > 0 && (kind == pathOwn || kind == pathRaw) {
+		if kind := m.plan.paths[p].kind; m.out.counts[p] > 0 && (kind == pathOwn || kind == pathRaw) {
 			m.joinPaths(own[0], p)
 			own = own[1:]
 		}
 	}
 	var paths []int
 	for p := range m.plan.paths {
-		if m.counts[p] > 0 && m.plan.paths[p].kind == pathShared {
+		if m.out.counts[p] > 0 && m.plan.paths[p].kind == pathShared {
 			paths = append(paths, p)
 		}
 	}
@@ -211,7 +209,7 @@ func (m *metaReader) joinPaths(from stored, paths ...int) {
 	rest, buf := s.b, m.out.texts.buf
 	for _, p := range paths {
 		path := &m.plan.paths[p]
-		ends := m.out.texts.ends[m.at[p]:][:m.counts[p]]
+		ends := m.out.texts.ends[m.out.at[p]:][:m.out.counts[p]]
 		for i, n := range ends {
 			if wanted {
 				buf = append(buf, path.prefix...)
@@ -225,23 +223,23 @@ func (m *metaReader) joinPaths(from stored, paths ...int) {
 	m.out.texts.buf = buf
 }
 
-// index finds the values of each row.
-func (m *metaReader) index(shapes codes) {
-	if m.in.bad != "" {
-		return
-	}
-	index := m.out.index
+// makeIndex finds the values of each row.
+func (m *metaChunk) makeIndex(p *plan, shapes codes) {
+	total := uint32(0)
+	m.starts = make([]uint32, shapes.len()+1)
 	for row := range shapes.len() {
-		paths := m.plan.shapes[shapes.at(row)]
-		for i, p := range paths {
-			index[i] = m.at[p]
-			m.at[p]++
+		total += uint32(len(p.shapes[shapes.at(row)])) //nolint:gosec // small
+		m.starts[row+1] = total
+	}
+	m.index = make([]uint32, total)
+	next := slices.Clone(m.at)
+	index := m.index
+	for row := range shapes.len() {
+		paths := p.shapes[shapes.at(row)]
+		for i, path := range paths {
+			index[i] = next[path]
+			next[path]++
 		}
 		index = index[len(paths):]
 	}
-}
-
-func (r *Reader) corrupt(col column, k int, why string) error {
-	at := r.h.table[col].chunks[k]
-	return fmt.Errorf("block at %d: %w", r.h.FirstSeq, corrupt(int(at.part), fmt.Sprintf("%s, chunk %d", col.name(), k), why))
 }

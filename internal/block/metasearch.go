@@ -11,22 +11,20 @@ func (r *Reader) Metadata(keep func(name []byte) bool, within *Rows, fn func(row
 	if err != nil {
 		return err
 	}
-	want := p.wanted(keep)
-	return r.eachMeta(p, want, within, func(row int, shape []byte, values []uint32, m *metaChunk) (bool, error) {
-		for j, path := range shape {
-			if !want[path] {
-				continue
+	w := metaWalk{r: r, plan: p, want: p.wanted(keep), within: within}
+	for w.next() {
+		more := w.each(func(row, path int, at uint32) bool {
+			var value []byte
+			if value, w.err = r.metaValue(p, &w.chunk, path, at); w.err != nil {
+				return false
 			}
-			value, err := r.metaValue(p, m, int(path), values[j])
-			if err != nil {
-				return false, err
-			}
-			if !p.members(int(path), value, keep, func(name, v []byte) bool { return fn(row, name, v) }) {
-				return false, nil
-			}
+			return p.members(path, value, keep, func(name, v []byte) bool { return fn(row, name, v) })
+		})
+		if !more {
+			break
 		}
-		return true, nil
-	})
+	}
+	return w.err
 }
 
 // wanted returns which paths may have a name that keep wants.
@@ -54,45 +52,96 @@ func (p *plan) members(path int, value []byte, keep func([]byte) bool, fn func(n
 	return more
 }
 
-// eachMeta calls fn for rows that have a wanted path, with the row's shape and
-// the indexes of its values, until fn returns false. Chunks without such rows are
-// not fetched.
-func (r *Reader) eachMeta(
-	p *plan, want []bool, within *Rows, fn func(row int, shape []byte, values []uint32, m *metaChunk) (bool, error),
-) error {
-	shapes := p.shapesWith(want)
-	if shapes == nil {
+// metaWalk goes through the chunks of metadata that have values of wanted paths in
+// rows that are looked at. Others are not decoded, nor are values of other paths.
+type metaWalk struct {
+	r      *Reader
+	plan   *plan
+	want   []bool
+	within *Rows
+
+	shapes []bool // those with a wanted path; set by next
+	number int    // of the next chunk
+	err    error
+	// Of the current chunk.
+	first    int
+	used     codes
+	chunk    metaChunk
+	borrowed bool // the chunk is the reader's
+	cursor   []uint32
+}
+
+// next goes on to the next chunk. It reports false at the end and when there is
+// an error.
+func (w *metaWalk) next() bool {
+	if w.shapes == nil {
+		if w.shapes = w.plan.shapesWith(w.want); w.shapes == nil {
+			return false
+		}
+	}
+	t := &w.r.h.table[colMetadata]
+	for ; w.number < len(t.chunks); w.number++ {
+		w.first = w.number << t.shift
+		n := min(t.n-w.first, 1<<t.shift)
+		if w.within != nil && !w.within.any(w.first, w.first+n) {
+			continue
+		}
+		if w.used, w.err = w.r.shapes(w.first, n); w.err != nil {
+			return false
+		}
+		if anyShape(w.used, w.shapes, w.first, w.within) {
+			w.err = w.decode(w.number)
+			w.number++
+			return w.err == nil
+		}
+	}
+	return false
+}
+
+// decode makes a chunk the current one: what the reader has of it, or else what
+// is wanted of it, in the memory of the one before.
+func (w *metaWalk) decode(k int) error {
+	if c := w.r.chunks[colMetadata][k].Load(); c != nil {
+		w.chunk, w.borrowed = *c.meta, true
 		return nil
 	}
-	t := &r.h.table[colMetadata]
-	for k := range t.chunks {
-		lo := k << t.shift
-		n := min(t.n-lo, 1<<t.shift)
-		if within != nil && !within.any(lo, lo+n) {
+	if w.borrowed {
+		w.chunk, w.borrowed = metaChunk{}, false
+	}
+	in, err := w.r.input(colMetadata, k)
+	if err != nil {
+		return err
+	}
+	m := &metaReader{plan: w.plan, in: in, want: w.want, out: &w.chunk}
+	m.count(w.used)
+	m.read()
+	return w.r.finish(in, colMetadata, k)
+}
+
+// each calls fn for the current chunk's values of wanted paths, in order of row,
+// with the number of the value in its path's texts or codes. It reports false
+// when fn did.
+func (w *metaWalk) each(fn func(row, path int, at uint32) bool) bool {
+	w.cursor = append(w.cursor[:0], w.chunk.at...)
+	for i := range w.used.len() {
+		code := w.used.at(i)
+		if !w.shapes[code] {
 			continue
 		}
-		used, err := r.shapes(lo, n)
-		if err != nil {
-			return err
-		}
-		if !anyShape(used, shapes, lo, within) {
-			continue
-		}
-		m, err := r.peekMeta(k, want)
-		if err != nil {
-			return err
-		}
-		for i := range n {
-			code := used.at(i)
-			if !shapes[code] || within != nil && !within.Has(lo+i) {
+		row := w.first + i
+		looked := w.within == nil || w.within.Has(row)
+		for _, p := range w.plan.shapes[code] {
+			if !w.want[p] {
 				continue
 			}
-			if more, err := fn(lo+i, p.shapes[code], m.index[m.starts[i]:], m); !more || err != nil {
-				return err
+			at := w.cursor[p]
+			w.cursor[p]++
+			if looked && !fn(row, int(p), at) {
+				return false
 			}
 		}
 	}
-	return nil
+	return true
 }
 
 // shapesWith returns which shapes have a wanted path, nil when none does.
@@ -118,19 +167,6 @@ func anyShape(used codes, shapes []bool, lo int, within *Rows) bool {
 		}
 	}
 	return false
-}
-
-// peekMeta returns a chunk of metadata with the values of the wanted paths, and
-// does not keep it.
-func (r *Reader) peekMeta(k int, want []bool) (*metaChunk, error) {
-	if c := r.chunks[colMetadata][k].Load(); c != nil {
-		return c.meta, nil
-	}
-	c, err := r.decode(colMetadata, k, want)
-	if err != nil {
-		return nil, err
-	}
-	return c.meta, nil
 }
 
 // MetadataRows adds to rows those whose metadata has a member for which match
@@ -190,39 +226,47 @@ func (s *metaSearch) run() error {
 			s.want[i] = !s.codes[i].Empty()
 		}
 	}
-	var last *metaChunk
-	return s.r.eachMeta(s.plan, s.want, s.within, func(row int, shape []byte, values []uint32, m *metaChunk) (bool, error) {
-		if m != last {
-			last = m
-			s.texts(m)
+	w := metaWalk{r: s.r, plan: s.plan, want: s.want, within: s.within}
+	for w.next() {
+		if s.texts(&w.chunk) {
+			w.each(func(row, path int, at uint32) bool {
+				if s.has(path, &w.chunk, at) {
+					s.rows.Add(row)
+				}
+				return true
+			})
 		}
-		for j, path := range shape {
-			if s.want[path] && s.has(int(path), m, values[j]) {
-				s.rows.Add(row)
-				break
-			}
-		}
-		return true, nil
-	})
+	}
+	return w.err
 }
 
 func (s *metaSearch) dictionary(i int, path *planPath) error {
 	s.codes[i].Reset(path.kind - pathDict)
-	return s.r.eachChunk(path.texts, func(first int, c *chunk) error {
-		s.inTexts(i, &c.texts, func(k int) { s.codes[i].Add(first + k) })
+	return s.r.eachTexts(path.texts, func(first int, t *textChunk) error {
+		s.inTexts(i, t, func(k int) { s.codes[i].Add(first + k) })
 		return nil
 	})
 }
 
-// texts finds the texts of a chunk that match.
-func (s *metaSearch) texts(m *metaChunk) {
+// texts finds the texts of a chunk that match. It reports false when no value can
+// match.
+func (s *metaSearch) texts(m *metaChunk) (some bool) {
 	s.found.Reset(len(m.texts.ends))
 	for p, want := range s.want {
-		if lo, hi := m.textsOf(p); want && hi > lo {
+		switch {
+		case !want || m.counts[p] == 0:
+		case s.plan.paths[p].dict():
+			some = true
+		default:
+			lo, hi := m.textsOf(p)
 			part := m.texts.slice(lo, hi)
-			s.inTexts(p, &part, func(i int) { s.found.Add(lo + i) })
+			s.inTexts(p, &part, func(i int) {
+				s.found.Add(lo + i)
+				some = true
+			})
 		}
 	}
+	return some
 }
 
 func (s *metaSearch) has(path int, m *metaChunk, index uint32) bool {

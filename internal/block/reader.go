@@ -101,7 +101,7 @@ func (r *Reader) chunk(col column, k int) (*chunk, error) {
 	if c := slot.Load(); c != nil {
 		return c, nil
 	}
-	c, err := r.decode(col, k, nil)
+	c, err := r.decode(col, k)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (r *Reader) peek(col column, k int) (*chunk, error) {
 	if c := r.chunks[col][k].Load(); c != nil {
 		return c, nil
 	}
-	return r.decode(col, k, nil)
+	return r.decode(col, k)
 }
 
 // Part returns a part as it is stored, checked.
@@ -144,15 +144,13 @@ func (r *Reader) Part(part int) ([]byte, error) {
 	return b, nil
 }
 
-// decode decodes a chunk; of metadata only the wanted paths when want is not nil.
-func (r *Reader) decode(col column, k int, want []bool) (*chunk, error) {
-	t := &r.h.table[col]
-	at := t.chunks[k]
-	b, err := r.Part(int(at.part))
+// decode decodes a chunk, to be kept.
+func (r *Reader) decode(col column, k int) (*chunk, error) {
+	in, err := r.input(col, k)
 	if err != nil {
 		return nil, err
 	}
-	in := &input{rest: b[at.offset : at.offset+at.size]}
+	t := &r.h.table[col]
 	lo := k << t.shift
 	n := min(t.n-lo, 1<<t.shift)
 	c := &chunk{}
@@ -164,17 +162,37 @@ func (r *Reader) decode(col column, k int, want []bool) (*chunk, error) {
 	case kindEnds:
 		c.ends = readSums(in, n, r.h.counts[endsOf(col)])
 	case kindTexts, kindSorted:
-		c.texts = readTexts(in, n, t.kind == kindSorted)
+		readTexts(in, &c.texts, n, t.kind == kindSorted)
 	case kindMeta:
-		if c.meta, err = r.readMeta(in, lo, n, want); err != nil {
+		if c.meta, err = r.keepMeta(in, lo, n); err != nil {
 			return nil, err
 		}
 	}
+	return c, r.finish(in, col, k)
+}
+
+// input returns the bytes of a chunk.
+func (r *Reader) input(col column, k int) (*input, error) {
+	at := r.h.table[col].chunks[k]
+	b, err := r.Part(int(at.part))
+	if err != nil {
+		return nil, err
+	}
+	return &input{rest: b[at.offset : at.offset+at.size]}, nil
+}
+
+// finish says what was wrong with a chunk, when something was.
+func (r *Reader) finish(in *input, col column, k int) error {
 	in.end()
 	if in.bad != "" {
-		return nil, fmt.Errorf("block at %d: %w", r.h.FirstSeq, corrupt(int(at.part), fmt.Sprintf("%s, chunk %d", col.name(), k), in.bad))
+		return r.corrupt(col, k, in.bad)
 	}
-	return c, nil
+	return nil
+}
+
+func (r *Reader) corrupt(col column, k int, why string) error {
+	at := r.h.table[col].chunks[k]
+	return fmt.Errorf("block at %d: %w", r.h.FirstSeq, corrupt(int(at.part), fmt.Sprintf("%s, chunk %d", col.name(), k), why))
 }
 
 // limit is what the values of a column of codes are below.

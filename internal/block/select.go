@@ -184,9 +184,9 @@ func (r *Reader) Select(f Field, match func(value []byte) bool, codes *Codes) er
 	case FieldActorType, FieldTargetType:
 		return r.selectType(info, match, codes)
 	}
-	return r.eachChunk(info.texts, func(first int, c *chunk) error {
-		for i := range c.texts.ends {
-			if match(c.texts.at(i)) {
+	return r.eachTexts(info.texts, func(first int, t *textChunk) error {
+		for i := range t.ends {
+			if match(t.at(i)) {
 				if err := r.add(info, first+i, codes); err != nil {
 					return err
 				}
@@ -197,7 +197,7 @@ func (r *Reader) Select(f Field, match func(value []byte) bool, codes *Codes) er
 }
 
 // eachChunk calls fn with the chunks of a column and the number of the first
-// value of each. It does not keep them.
+// value of each. It does not keep them, but they may be.
 func (r *Reader) eachChunk(col column, fn func(first int, c *chunk) error) error {
 	t := &r.h.table[col]
 	for k := range t.chunks {
@@ -210,6 +210,36 @@ func (r *Reader) eachChunk(col column, fn func(first int, c *chunk) error) error
 		}
 	}
 	return nil
+}
+
+// eachTexts calls fn with the chunks of a column of texts and the number of the
+// first text of each. They are gone when it returns.
+func (r *Reader) eachTexts(col column, fn func(first int, t *textChunk) error) error {
+	t := &r.h.table[col]
+	var own textChunk
+	for k := range t.chunks {
+		texts := &own
+		if c := r.chunks[col][k].Load(); c != nil {
+			texts = &c.texts
+		} else if err := r.readTexts(col, k, &own); err != nil {
+			return err
+		}
+		if err := fn(k<<t.shift, texts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTexts decodes a chunk of texts into t.
+func (r *Reader) readTexts(col column, k int, t *textChunk) error {
+	in, err := r.input(col, k)
+	if err != nil {
+		return err
+	}
+	info := &r.h.table[col]
+	readTexts(in, t, min(info.n-k<<info.shift, 1<<info.shift), info.kind == kindSorted)
+	return r.finish(in, col, k)
 }
 
 // add adds to codes what has the i-th of a field's texts.
@@ -252,9 +282,9 @@ func (r *Reader) actionValue(f Field, i int) ([]byte, error) {
 func (r *Reader) selectType(info fieldInfo, match func([]byte) bool, codes *Codes) error {
 	var wanted set
 	wanted.Reset(r.h.table[info.types].n)
-	err := r.eachChunk(info.types, func(first int, c *chunk) error {
-		for i := range c.texts.ends {
-			if match(c.texts.at(i)) {
+	err := r.eachTexts(info.types, func(first int, t *textChunk) error {
+		for i := range t.ends {
+			if match(t.at(i)) {
 				wanted.Add(first + i)
 			}
 		}
@@ -298,8 +328,8 @@ func (r *Reader) contains(f Field, n *needle, codes *Codes) error {
 	if !t.letters.mayContain(n.lower, info.json) {
 		return nil
 	}
-	return r.eachChunk(info.texts, func(first int, c *chunk) (err error) {
-		c.texts.find(n, info.json, func(i int) {
+	return r.eachTexts(info.texts, func(first int, texts *textChunk) (err error) {
+		texts.find(n, info.json, func(i int) {
 			if err == nil {
 				err = r.add(info, first+i, codes)
 			}

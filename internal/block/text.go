@@ -3,6 +3,7 @@ package block
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sort"
 )
 
@@ -123,19 +124,21 @@ func shared(a, b []byte) int {
 	return i
 }
 
-// readTexts decodes a run of n texts, at least one.
-func readTexts(in *input, n int, sorted bool) (t textChunk) {
-	t.ends = make([]uint32, n)
+// readTexts decodes a run of n texts, at least one, into t, whose memory it uses
+// again.
+func readTexts(in *input, t *textChunk, n int, sorted bool) {
+	t.start, t.ends = 0, slices.Grow(t.ends[:0], n)[:n]
 	if !sorted {
 		size := readEnds(in, t.ends)
-		t.buf = readBytes(in, make([]byte, 0, size+overAlloc), size)
-		return t
+		t.buf = readBytes(in, slices.Grow(t.buf[:0], size+overAlloc), size)
+		return
 	}
-	common := make([]uint32, n)
+	var few [256]uint32
+	common := slices.Grow(few[:0], n)[:n]
 	readInts(in, common)
 	size := readEnds(in, t.ends)
 	if in.bad != "" {
-		return t
+		return
 	}
 	rest, last := size, 0
 	for i, c := range common {
@@ -143,7 +146,7 @@ func readTexts(in *input, n int, sorted bool) (t textChunk) {
 		last = int(t.ends[i])
 		if int(c) > length {
 			in.fail("a text shares more than it has")
-			return t
+			return
 		}
 		rest -= int(c)
 	}
@@ -152,7 +155,6 @@ func readTexts(in *input, n int, sorted bool) (t textChunk) {
 	if b := readBytes(in, s.b[:0], rest); in.bad == "" {
 		t.join(in, common, b, size)
 	}
-	return t
 }
 
 // readEnds decodes lengths and turns them into ends. It returns the sum.
@@ -214,7 +216,7 @@ func (s stored) expand(dst []byte) ([]byte, bool) {
 // join puts sorted texts together from what each shares with the one before and
 // the rest.
 func (t *textChunk) join(in *input, common []uint32, rest []byte, size int) {
-	buf := make([]byte, size)
+	buf := slices.Grow(t.buf[:0], size)[:size]
 	at, prev, prevEnd := 0, 0, 0
 	for i, c := range common {
 		end, n := int(t.ends[i]), int(c)
