@@ -151,17 +151,17 @@ func TestParts(t *testing.T) {
 			return r.Rows(&codes, nil, rows)
 		}
 	}
-	ask("action", 3, "action.codes action.text", equal(block.FieldAction, list[5].Action))
+	ask("action", 4, "action.codes action.text", equal(block.FieldAction, list[5].Action))
 	ask("no such action", 1, "action.text", equal(block.FieldAction, []byte("nope")))
 	ask("actor", 4, "actor.codes actor.id", equal(block.FieldActorID, list[5].Actor.ID))
-	ask("target", 6, "target.codes target.id target.end", equal(block.FieldTargetID, list[5].Targets[0].ID))
+	ask("target", 7, "target.codes target.id target.end", equal(block.FieldTargetID, list[5].Targets[0].ID))
 	ask("location", 4, "location.codes location.text agent.codes", equal(block.FieldLocation, list[5].Location))
 	ask("days", 0, "", func(r *block.Reader) error { return r.OccurredBetween(0, 1<<62, r.NewRows()) })
 	ask("one row", 15, "every", func(r *block.Reader) error {
 		_, err := r.Row(7777, &event.Entry{}, nil)
 		return err
 	})
-	ask("ticket", 12, "metadata shape path", func(r *block.Reader) error {
+	ask("ticket", 13, "metadata shape path", func(r *block.Reader) error {
 		return r.Text([]byte("inc-4242"), nil, r.NewRows())
 	})
 	if want := len(parts); r.Header().Parts != want {

@@ -78,14 +78,31 @@ const (
 	numCounted
 )
 
+// group is which columns lie together: what one question needs is in few parts,
+// and what it does not need is in others.
+type group uint8
+
+// The groups, in the order they are stored in.
+const (
+	groupSmall group = iota // small dictionaries, which nearly every question needs
+	groupRows
+	groupActor
+	groupActorID
+	groupActorDisplay
+	groupTarget
+	groupTargetID
+	groupTargetDisplay
+	groupContext
+	groupLocation
+	groupMetadata
+	numGroups
+)
+
 // columnInfo says what is in a column.
 type columnInfo struct {
-	kind kind
-	per  counted
-	// group: columns of a group that have chunks of the same length lie side by
-	// side, the first chunk of each, then the second; a part rather ends between
-	// groups.
-	group int
+	kind  kind
+	per   counted
+	group group
 	// alphabet has the header say which bytes the texts have.
 	alphabet bool
 }
@@ -95,39 +112,39 @@ const pathTexts = 4
 
 // columns is the table of the columns but for the dictionaries of paths.
 var columns = [colPathTexts]columnInfo{ //nolint:gochecknoglobals // a table
-	colOccurred:      {kind: kindTimes, per: perRow, group: 0},
-	colReceived:      {kind: kindSums, per: perRow, group: 0},
-	colTargetEnd:     {kind: kindEnds, per: perRow, group: 0},
-	colAction:        {kind: kindInts, per: perRow, group: 1},
-	colShape:         {kind: kindInts, per: perRow, group: 1},
-	colActionText:    {kind: kindSorted, per: perAction, group: 2, alphabet: true},
-	colActionVersion: {kind: kindInts, per: perAction, group: 2},
-	colActionFlags:   {kind: kindInts, per: perAction, group: 2},
-	colPath:          {kind: kindTexts, per: perPath, group: 2},
-	colShapePaths:    {kind: kindTexts, per: perShape, group: 2},
+	colOccurred:      {kind: kindTimes, per: perRow, group: groupRows},
+	colReceived:      {kind: kindSums, per: perRow, group: groupRows},
+	colTargetEnd:     {kind: kindEnds, per: perRow, group: groupRows},
+	colAction:        {kind: kindInts, per: perRow, group: groupRows},
+	colShape:         {kind: kindInts, per: perRow, group: groupRows},
+	colActionText:    {kind: kindSorted, per: perAction, group: groupSmall, alphabet: true},
+	colActionVersion: {kind: kindInts, per: perAction, group: groupSmall},
+	colActionFlags:   {kind: kindInts, per: perAction, group: groupSmall},
+	colPath:          {kind: kindTexts, per: perPath, group: groupSmall},
+	colShapePaths:    {kind: kindTexts, per: perShape, group: groupSmall},
 
-	colActor:         {kind: kindInts, per: perRow, group: 3},
-	colActorTypeText: {kind: kindSorted, per: perActorType, group: 4},
-	colActorType:     {kind: kindInts, per: perActorID, group: 5},
-	colActorID:       {kind: kindSorted, per: perActorID, group: 6, alphabet: true},
-	colActorEnd:      {kind: kindEnds, per: perActorID, group: 7},
-	colActorName:     {kind: kindTexts, per: perActor, group: 8, alphabet: true},
-	colActorMetadata: {kind: kindTexts, per: perActor, group: 8, alphabet: true},
+	colActor:         {kind: kindInts, per: perRow, group: groupActor},
+	colActorTypeText: {kind: kindSorted, per: perActorType, group: groupSmall},
+	colActorType:     {kind: kindInts, per: perActorID, group: groupSmall},
+	colActorID:       {kind: kindSorted, per: perActorID, group: groupActorID, alphabet: true},
+	colActorEnd:      {kind: kindEnds, per: perActorID, group: groupSmall},
+	colActorName:     {kind: kindTexts, per: perActor, group: groupActorDisplay, alphabet: true},
+	colActorMetadata: {kind: kindTexts, per: perActor, group: groupActorDisplay, alphabet: true},
 
-	colTarget:           {kind: kindInts, per: perSlot, group: 9},
-	colTargetTypeText:   {kind: kindSorted, per: perTargetType, group: 10},
-	colTargetType:       {kind: kindInts, per: perTargetID, group: 11},
-	colTargetID:         {kind: kindSorted, per: perTargetID, group: 12, alphabet: true},
-	colTargetProfileEnd: {kind: kindEnds, per: perTargetID, group: 13},
-	colTargetName:       {kind: kindTexts, per: perTarget, group: 14, alphabet: true},
-	colTargetMetadata:   {kind: kindTexts, per: perTarget, group: 14, alphabet: true},
+	colTarget:           {kind: kindInts, per: perSlot, group: groupTarget},
+	colTargetTypeText:   {kind: kindSorted, per: perTargetType, group: groupSmall},
+	colTargetType:       {kind: kindInts, per: perTargetID, group: groupSmall},
+	colTargetID:         {kind: kindSorted, per: perTargetID, group: groupTargetID, alphabet: true},
+	colTargetProfileEnd: {kind: kindEnds, per: perTargetID, group: groupSmall},
+	colTargetName:       {kind: kindTexts, per: perTarget, group: groupTargetDisplay, alphabet: true},
+	colTargetMetadata:   {kind: kindTexts, per: perTarget, group: groupTargetDisplay, alphabet: true},
 
-	colLocation:     {kind: kindInts, per: perRow, group: 15},
-	colAgent:        {kind: kindInts, per: perRow, group: 15},
-	colLocationText: {kind: kindSorted, per: perLocation, group: 16, alphabet: true},
-	colAgentText:    {kind: kindSorted, per: perAgent, group: 17, alphabet: true},
+	colLocation:     {kind: kindInts, per: perRow, group: groupContext},
+	colAgent:        {kind: kindInts, per: perRow, group: groupContext},
+	colLocationText: {kind: kindSorted, per: perLocation, group: groupLocation, alphabet: true},
+	colAgentText:    {kind: kindSorted, per: perAgent, group: groupSmall, alphabet: true},
 
-	colMetadata: {kind: kindMeta, per: perRow, group: 18},
+	colMetadata: {kind: kindMeta, per: perRow, group: groupMetadata},
 }
 
 // name is what errors call a column.
@@ -176,30 +193,42 @@ const (
 	maxParts     = 1<<16 - 2
 )
 
-// pathTextGroup is the group of the first dictionary of a path; each has its own.
-const pathTextGroup = 19
-
 // chunkRef names a chunk.
 type chunkRef struct{ col, chunk int }
 
-// layout yields the chunks of a block in the order they are stored in: columns as
-// the table has them, but neighbours of one group that have as many values and as
-// long chunks in turn, one chunk of each.
+// layout yields the chunks of a block in the order they are stored in: group by
+// group, of a group the columns in the table's order; but neighbours that have as
+// many values and as long chunks in turn, one chunk of each.
 func layout(cols []shape) iter.Seq[chunkRef] {
 	return func(yield func(chunkRef) bool) {
-		for i := 0; i < len(cols); {
-			j := i + 1
-			for j < len(cols) && cols[j] == cols[i] {
-				j++
-			}
-			for chunk := range cols[i].chunks() {
-				for col := i; col < j; col++ {
-					if !yield(chunkRef{col, chunk}) {
-						return
+		for g := range numGroups {
+			var same []int // columns that are to be stored in turn
+			flush := func() bool {
+				if len(same) == 0 {
+					return true
+				}
+				for chunk := range cols[same[0]].chunks() {
+					for _, col := range same {
+						if !yield(chunkRef{col, chunk}) {
+							return false
+						}
 					}
 				}
+				same = same[:0]
+				return true
 			}
-			i = j
+			for i, c := range cols {
+				if c.group != g {
+					continue
+				}
+				if len(same) > 0 && cols[same[0]] != c && !flush() {
+					return
+				}
+				same = append(same, i)
+			}
+			if !flush() {
+				return
+			}
 		}
 	}
 }
@@ -208,7 +237,7 @@ func layout(cols []shape) iter.Seq[chunkRef] {
 type shape struct {
 	n     int // values
 	shift uint8
-	group int
+	group group
 }
 
 func (s shape) chunks() int { return (s.n + 1<<s.shift - 1) >> s.shift }

@@ -112,8 +112,7 @@ func (h *Header) parseTable(in *input) {
 	}
 	for _, kind := range h.pathKinds {
 		if kind > pathDict {
-			group := pathTextGroup + len(h.table) - len(columns)
-			h.addColumn(in, columnInfo{kind: kindSorted, group: group}, int(kind)-pathDict)
+			h.addColumn(in, columnInfo{kind: kindSorted, group: groupSmall}, int(kind)-pathDict)
 		}
 	}
 }

@@ -24,13 +24,12 @@ type Reader struct {
 	memory atomic.Int64
 
 	recentMu sync.Mutex
-	recent   [recentParts]recentPart // guarded by recentMu
-	next     int                     // the one to be replaced next
+	recent   [recentParts]recentPart // guarded by recentMu, the last used first
 }
 
 // recentParts is how many parts are kept: chunks that one row needs share parts,
 // and the parts of one row are few.
-const recentParts = 4
+const recentParts = 8
 
 type recentPart struct {
 	part int
@@ -121,15 +120,9 @@ func (r *Reader) peek(col column, k int) (*chunk, error) {
 
 // Part returns a part as it is stored, checked.
 func (r *Reader) Part(part int) ([]byte, error) {
-	r.recentMu.Lock()
-	for i := range r.recent {
-		if p := &r.recent[i]; p.part == part && p.b != nil {
-			b := p.b
-			r.recentMu.Unlock()
-			return b, nil
-		}
+	if b := r.recentPart(part); b != nil {
+		return b, nil
 	}
-	r.recentMu.Unlock()
 	b, err := r.fetch(part)
 	if err != nil {
 		return nil, fmt.Errorf("block at %d: fetch part %d: %w", r.h.FirstSeq, part, err)
@@ -138,10 +131,32 @@ func (r *Reader) Part(part int) ([]byte, error) {
 		return nil, fmt.Errorf("block at %d: %w", r.h.FirstSeq, err)
 	}
 	r.recentMu.Lock()
-	r.recent[r.next] = recentPart{part, b}
-	r.next = (r.next + 1) % recentParts
+	copy(r.recent[1:], r.recent[:])
+	r.recent[0] = recentPart{part, b}
 	r.recentMu.Unlock()
 	return b, nil
+}
+
+// recentPart returns a part that was used lately, or nil.
+func (r *Reader) recentPart(part int) []byte {
+	r.recentMu.Lock()
+	defer r.recentMu.Unlock()
+	for i, p := range r.recent {
+		if p.part == part && p.b != nil {
+			copy(r.recent[1:i+1], r.recent[:i])
+			r.recent[0] = p
+			return p.b
+		}
+	}
+	return nil
+}
+
+// DropParts lets go of the parts that were fetched last. A cache calls it when it
+// puts a Reader aside: what is decoded stays.
+func (r *Reader) DropParts() {
+	r.recentMu.Lock()
+	defer r.recentMu.Unlock()
+	r.recent = [recentParts]recentPart{}
 }
 
 // decode decodes a chunk, to be kept.

@@ -12,7 +12,7 @@ func (e *Encoder) addColumns() {
 		if p.kind > pathDict {
 			w.cols = append(w.cols, source{
 				columnInfo: columnInfo{kind: kindSorted},
-				shape:      shape{n: p.kind - pathDict, group: pathTextGroup + len(w.cols) - len(columns)},
+				shape:      shape{n: p.kind - pathDict, group: groupSmall},
 				text:       e.sortedText(&p.texts, &p.sort),
 			})
 		}

@@ -16,8 +16,8 @@ type writer struct {
 	shapes  []shape    // of cols
 	lengths [][]uint32 // of the chunks of each column
 	parts   []outPart
-	count   int // of parts in use
-	group   int // of the last chunk
+	count   int   // of parts in use
+	group   group // of the last chunk
 	nums    []uint64
 	shared  []byte // values of metadata
 	batch   [][]byte
@@ -51,7 +51,6 @@ func (e *Encoder) write() [][]byte {
 	e.addColumns()
 	w.setShifts(e)
 	w.count = 0
-	w.group = -1
 	for len(w.lengths) < len(w.cols) {
 		w.lengths = append(w.lengths, nil)
 	}
@@ -85,7 +84,7 @@ func (w *writer) chunk(e *Encoder, ref chunkRef) {
 		w.newPart()
 	}
 	p := &w.parts[w.count-1]
-	if w.group != c.shape.group && len(p.b) >= minPartBytes {
+	if p.chunks > 0 && w.group != c.shape.group && len(p.b) >= minPartBytes {
 		p = w.newPart()
 	}
 	w.group = c.shape.group

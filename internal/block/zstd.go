@@ -17,7 +17,7 @@ type compressor struct{ enc *zstd.Encoder }
 func newCompressor(level Level) *compressor {
 	z := zstd.SpeedFastest
 	if level == Small {
-		z = zstd.SpeedDefault
+		z = zstd.SpeedBetterCompression
 	}
 	enc, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(z),
