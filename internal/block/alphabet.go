@@ -20,7 +20,7 @@ func (l *letters) add(text []byte) {
 
 func (l *letters) alphabet() (a alphabet) {
 	for i, there := range l {
-		c := byte(i) //nolint:gosec // below 256
+		c := byte(i)
 		switch {
 		case !there:
 			continue

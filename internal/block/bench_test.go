@@ -34,9 +34,9 @@ func cpuNanos() int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-func benchBlock(b *testing.B, n int) ([]*event.Entry, *block.Header, [][]byte) {
+func benchBlock(b *testing.B) ([]*event.Entry, *block.Header, [][]byte) {
 	b.Helper()
-	list := workloadEvents(b, n)
+	list := workloadEvents(b, block.MaxRows)
 	parts := encode(b, block.NewEncoder(block.Fast), list)
 	h, err := block.ParseHeader(parts[block.HeaderPart])
 	if err != nil {
@@ -107,7 +107,7 @@ func BenchmarkAdd(b *testing.B) {
 }
 
 func BenchmarkAll(b *testing.B) {
-	list, h, parts := benchBlock(b, block.MaxRows)
+	list, h, parts := benchBlock(b)
 	for _, desc := range []bool{false, true} {
 		b.Run(fmt.Sprintf("desc=%v", desc), func(b *testing.B) {
 			measure(b, len(list), func() {
@@ -122,7 +122,7 @@ func BenchmarkAll(b *testing.B) {
 }
 
 func BenchmarkRow(b *testing.B) {
-	_, h, parts := benchBlock(b, block.MaxRows)
+	_, h, parts := benchBlock(b)
 	var e event.Entry
 	var scratch []byte
 	var err error
@@ -144,7 +144,7 @@ func BenchmarkRow(b *testing.B) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	_, h, parts := benchBlock(b, block.MaxRows)
+	_, h, parts := benchBlock(b)
 	b.Run("header", func(b *testing.B) {
 		measure(b, 1, func() {
 			if _, err := block.ParseHeader(parts[0]); err != nil {
@@ -167,7 +167,7 @@ func BenchmarkOpen(b *testing.B) {
 
 // BenchmarkFilter finds the rows with one value of a field.
 func BenchmarkFilter(b *testing.B) {
-	list, h, parts := benchBlock(b, block.MaxRows)
+	list, h, parts := benchBlock(b)
 	for _, q := range []struct {
 		name  string
 		field block.Field
@@ -203,7 +203,7 @@ func BenchmarkFilter(b *testing.B) {
 }
 
 func BenchmarkText(b *testing.B) {
-	_, h, parts := benchBlock(b, block.MaxRows)
+	_, h, parts := benchBlock(b)
 	for _, text := range []string{"inc-4242", "req_00aa", "kestrel", "zzzz", "ab12cd"} {
 		b.Run(text, func(b *testing.B) {
 			n := 0
@@ -221,13 +221,16 @@ func BenchmarkText(b *testing.B) {
 }
 
 func BenchmarkValues(b *testing.B) {
-	_, h, parts := benchBlock(b, block.MaxRows)
+	_, h, parts := benchBlock(b)
 	for _, c := range []struct {
 		name  string
 		field block.Field
 	}{
-		{"action", block.FieldAction}, {"actor.type", block.FieldActorType}, {"actor.id", block.FieldActorID},
-		{"target.type", block.FieldTargetType}, {"target.name", block.FieldTargetName},
+		{"action", block.FieldAction},
+		{"actor.type", block.FieldActorType},
+		{"actor.id", block.FieldActorID},
+		{"target.type", block.FieldTargetType},
+		{"target.name", block.FieldTargetName},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			measure(b, 1, func() {
@@ -241,7 +244,7 @@ func BenchmarkValues(b *testing.B) {
 }
 
 func BenchmarkTimes(b *testing.B) {
-	_, h, parts := benchBlock(b, block.MaxRows)
+	_, h, parts := benchBlock(b)
 	var times []int64
 	measure(b, 1, func() {
 		var err error

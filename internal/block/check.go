@@ -73,7 +73,7 @@ func (r *Reader) checkEnds() error {
 // checkTexts holds texts to their order, their letters and their separators.
 func (r *Reader) checkTexts() error {
 	for i := range r.h.table {
-		col, t := column(i), &r.h.table[i] //nolint:gosec // small
+		col, t := column(i), &r.h.table[i]
 		if t.kind != kindTexts && t.kind != kindSorted {
 			continue
 		}
@@ -101,7 +101,7 @@ func (r *Reader) checkColumn(col column, t *tableColumn) error {
 		}
 		return nil
 	})
-	if err == nil && t.columnInfo.alphabet && l.alphabet() != t.letters {
+	if err == nil && t.alphabet && l.alphabet() != t.letters {
 		return r.corrupt(col, 0, "texts do not have the header's letters")
 	}
 	return err

@@ -48,7 +48,9 @@ func readCodes(in *input, n, limit int) codes {
 	most := least
 	switch {
 	case kind == intsConst:
-		c.fill(uint16(least)) //nolint:gosec // below limit
+		for i := range n {
+			c.set(i, uint16(least)) //nolint:gosec // below limit
+		}
 	case kind <= 16:
 		if src := in.bytes((n*int(kind) + 7) / 8); src != nil {
 			most += uint64(c.unpack(src, int(kind), uint16(least))) //nolint:gosec // below limit
@@ -64,11 +66,9 @@ func readCodes(in *input, n, limit int) codes {
 	return c
 }
 
-func (c codes) fill(v uint16) {
-	for i := range c.low {
-		c.low[i] = byte(v)
-	}
-	for i := range c.high {
+func (c codes) set(i int, v uint16) {
+	c.low[i] = byte(v) //nolint:gosec // its low half
+	if c.high != nil {
 		c.high[i] = byte(v >> 8)
 	}
 }
@@ -82,29 +82,20 @@ func (c codes) unpack(src []byte, width int, least uint16) (most uint16) {
 	if len(src) >= 8 {
 		safe = min(n, ((len(src)-8)*8+7)/width+1)
 	}
-	low, high := c.low, c.high
 	for i := range safe {
-		d := uint16(binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask)
+		d := uint16(binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask) //nolint:gosec // width is at most 16
 		bit += width
 		most = max(most, d)
-		d += least
-		low[i] = byte(d)
-		if high != nil {
-			high[i] = byte(d >> 8)
-		}
+		c.set(i, d+least)
 	}
 	var tail [16]byte
 	start := bit >> 3
 	copy(tail[:], src[min(start, len(src)):])
 	for i := safe; i < n; i++ {
-		d := uint16(binary.LittleEndian.Uint64(tail[bit>>3-start:]) >> (bit & 7) & mask)
+		d := uint16(binary.LittleEndian.Uint64(tail[bit>>3-start:]) >> (bit & 7) & mask) //nolint:gosec // width is at most 16
 		bit += width
 		most = max(most, d)
-		d += least
-		low[i] = byte(d)
-		if high != nil {
-			high[i] = byte(d >> 8)
-		}
+		c.set(i, d+least)
 	}
 	return most
 }
@@ -126,11 +117,7 @@ func (c codes) expand(in *input, planes int, least uint16) (most uint16) {
 			d |= uint16(s.b[n+i]) << 8
 		}
 		most = max(most, d)
-		d += least
-		c.low[i] = byte(d)
-		if c.high != nil {
-			c.high[i] = byte(d >> 8)
-		}
+		c.set(i, d+least)
 	}
 	return most
 }
@@ -138,7 +125,7 @@ func (c codes) expand(in *input, planes int, least uint16) (most uint16) {
 // eachEqual calls fn with the places of one code.
 func (c codes) eachEqual(code uint16, fn func(i int)) {
 	for at := 0; ; at++ {
-		k := bytes.IndexByte(c.low[at:], byte(code))
+		k := bytes.IndexByte(c.low[at:], byte(code)) //nolint:gosec // its low half
 		if k < 0 {
 			return
 		}

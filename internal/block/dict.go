@@ -52,7 +52,7 @@ func (t *table) lookup(hash, i uint64) (number int, next uint64) {
 	if len(t.slots) == 0 {
 		return -1, 0
 	}
-	mask := uint64(len(t.slots) - 1)
+	mask := uint64(len(t.slots) - 1) //nolint:gosec // not negative
 	for ; ; i++ {
 		s := t.slots[i&mask]
 		if s == 0 {
@@ -77,7 +77,7 @@ func (t *table) add(hash uint64) int {
 }
 
 func (t *table) insert(hash uint64, number int) {
-	mask := uint64(len(t.slots) - 1)
+	mask := uint64(len(t.slots) - 1) //nolint:gosec // not negative
 	i := hash
 	for t.slots[i&mask] != 0 {
 		i++
@@ -156,7 +156,7 @@ func (s *sorter) sort(n int, text func(i int) []byte, less func(a, b int) int) {
 func (s *sorter) sortBy(n int, prefix func(i int) uint64, less func(i, j int) int) {
 	s.order = s.order[:0]
 	for i := range n {
-		s.order = append(s.order, sortKey{prefix(i), uint32(i)}) //nolint:gosec // below 2^16
+		s.order = append(s.order, sortKey{prefix(i), uint32(i)})
 	}
 	slices.SortFunc(s.order, func(a, b sortKey) int {
 		if c := cmp.Compare(a.prefix, b.prefix); c != 0 {
@@ -166,7 +166,7 @@ func (s *sorter) sortBy(n int, prefix func(i int) uint64, less func(i, j int) in
 	})
 	s.rank = slices.Grow(s.rank[:0], n)[:n]
 	for r, k := range s.order {
-		s.rank[k.number] = uint16(r) //nolint:gosec // below 2^16
+		s.rank[k.number] = uint16(r)
 	}
 }
 

@@ -91,9 +91,9 @@ func (e *Encoder) Add(ev *event.Event, receivedAt int64) bool {
 	for i := range ev.Targets {
 		e.target = append(e.target, e.targets.add(e, &ev.Targets[i]))
 	}
-	e.targetEnd = append(e.targetEnd, uint32(len(e.target))) //nolint:gosec // at most MaxTargets
-	e.location = append(e.location, uint16(e.locations.add(e, ev.Location)))
-	e.agent = append(e.agent, uint16(e.agents.add(e, ev.UserAgent)))
+	e.targetEnd = append(e.targetEnd, uint32(len(e.target)))                 //nolint:gosec // at most MaxTargets
+	e.location = append(e.location, uint16(e.locations.add(e, ev.Location))) //nolint:gosec // at most one a row
+	e.agent = append(e.agent, uint16(e.agents.add(e, ev.UserAgent)))         //nolint:gosec // at most one a row
 	e.shape = append(e.shape, e.metadata.add(e, ev.Metadata))
 	return true
 }
@@ -180,14 +180,6 @@ func (e *Encoder) Finish() [][]byte {
 	e.agents.sort(a, &e.agentSort)
 	e.metadata.finish(a)
 	return e.write()
-}
-
-// targetsOf returns where a row's targets are.
-func (e *Encoder) targetsOf(i int) (lo, hi uint32) {
-	if i > 0 {
-		lo = e.targetEnd[i-1]
-	}
-	return lo, e.targetEnd[i]
 }
 
 // sortedText gives the texts of a sorted dictionary in order.

@@ -1,6 +1,9 @@
 package block
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // PartsOf returns the columns that each part has something of.
 func PartsOf(h *Header) map[int][]string {
@@ -40,7 +43,7 @@ func ColumnSizes(h *Header) (names []string, sizes []int) {
 func Loose(parts [][]byte) (*Header, error) {
 	for i := range parts {
 		body := parts[i][:len(parts[i])-4]
-		parts[i] = seal(body[:len(body):len(body)])
+		parts[i] = seal(slices.Clip(body))
 	}
 	h, err := ParseHeader(parts[HeaderPart])
 	if err != nil {

@@ -79,10 +79,10 @@ func (f *Filter) places(h uint64) (a, b, c uint32) {
 	a = uint32(first) //nolint:gosec // below 2^32
 	b = a + f.segment
 	c = b + f.segment
-	return a, b ^ uint32(h>>18)&mask, c ^ uint32(h)&mask
+	return a, b ^ uint32(h>>18)&mask, c ^ uint32(h)&mask //nolint:gosec // below 2^32
 }
 
-func fingerprint(h uint64) byte { return byte(h ^ h>>32) }
+func fingerprint(h uint64) byte { return byte(h ^ h>>32) } //nolint:gosec // its low byte
 
 // spread makes all bits of a number depend on all (the finalizer of MurmurHash3).
 func spread(h uint64) uint64 {
@@ -99,7 +99,7 @@ func filterSeed(try int) uint64 { return spread(uint64(try) + 1) } //nolint:gose
 // size decides the segments for n keys as the paper has it, but with integers
 // only so that it is the same everywhere.
 func (f *Filter) size(n int) {
-	log := bits.Len(uint(n)) //nolint:gosec // not negative
+	log := bits.Len(uint(n))
 	f.segment = 1 << min((576*log+2250)/1000, maxSegmentBits)
 	room := n + n/8 + 8
 	if log > 1 {
@@ -158,7 +158,7 @@ func (b *filterBuilder) peel(f *Filter) bool {
 	b.alone = b.alone[:0]
 	for at := range b.counts {
 		if b.counts[at]>>2 == 1 {
-			b.alone = append(b.alone, uint32(at)) //nolint:gosec // small
+			b.alone = append(b.alone, uint32(at))
 		}
 	}
 	b.order, b.which = b.order[:0], b.which[:0]
@@ -187,8 +187,7 @@ func (b *filterBuilder) take(f *Filter, h uint64, which byte) {
 
 // assign sets the fingerprints, the key taken away last first.
 func (b *filterBuilder) assign(f *Filter) {
-	for i := len(b.order) - 1; i >= 0; i-- {
-		h := b.order[i]
+	for i, h := range slices.Backward(b.order) {
 		places := threePlaces(f, h)
 		at := places[b.which[i]]
 		f.fingerprints[at] = 0
@@ -223,7 +222,7 @@ func (e *Encoder) appendFilter(dst []byte) []byte {
 // append encodes the filter of keys.
 func (b *filterBuilder) append(dst []byte) []byte {
 	f, try := b.build()
-	dst = append(dst, byte(try), byte(bits.Len32(f.segment)))
+	dst = append(dst, byte(try), byte(bits.Len32(f.segment))) //nolint:gosec // below filterTries
 	dst = binary.AppendUvarint(dst, uint64(f.segments))
 	return append(dst, f.fingerprints...)
 }

@@ -93,30 +93,30 @@ func (e *Encoder) appendHeader(dst []byte) []byte {
 		flags |= flagSorted
 	}
 	_, exponent := timeUnit(e.occurred)
-	dst = append(dst, flags, byte(exponent))
+	dst = append(dst, flags, byte(exponent)) //nolint:gosec // at most 3
 	for _, v := range [...]uint64{
-		uint64(len(e.occurred)), e.firstSeq, uint64(e.received[0]), uint64(e.received[len(e.received)-1] - e.received[0]),
+		uint64(len(e.occurred)), e.firstSeq, uint64(e.received[0]), uint64(e.received[len(e.received)-1] - e.received[0]), //nolint:gosec // not negative
 		uint64(low), uint64(high - low), //nolint:gosec // not negative
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	dst = e.appendDays(dst)
 	for c, n := range e.counts() {
-		if counted(c) != perRow && counted(c) != perPath { //nolint:gosec // small
-			dst = binary.AppendUvarint(dst, uint64(n))
+		if counted(c) != perRow && counted(c) != perPath {
+			dst = binary.AppendUvarint(dst, uint64(n)) //nolint:gosec // not negative
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(e.metadata.used))
+	dst = binary.AppendUvarint(dst, uint64(e.metadata.used)) //nolint:gosec // not negative
 	for _, p := range e.metadata.paths[:e.metadata.used] {
-		dst = binary.AppendUvarint(dst, uint64(p.kind))
+		dst = binary.AppendUvarint(dst, uint64(p.kind)) //nolint:gosec // not negative
 	}
 	for i := range w.cols {
 		dst = w.cols[i].appendTable(dst, w.lengths[i])
 	}
-	dst = binary.AppendUvarint(dst, uint64(w.count))
+	dst = binary.AppendUvarint(dst, uint64(w.count)) //nolint:gosec // not negative
 	for i, part := range w.out[FilterPart:] {
 		if i > 0 {
-			dst = binary.AppendUvarint(dst, uint64(w.parts[i-1].chunks))
+			dst = binary.AppendUvarint(dst, uint64(w.parts[i-1].chunks)) //nolint:gosec // not negative
 		} else {
 			dst = binary.AppendUvarint(dst, uint64(len(part)))
 		}
@@ -134,7 +134,7 @@ func (s *source) appendTable(dst []byte, lengths []uint32) []byte {
 	for _, n := range lengths {
 		dst = binary.AppendUvarint(dst, uint64(n))
 	}
-	if s.columnInfo.alphabet {
+	if s.alphabet {
 		dst = s.letters.append(dst)
 	}
 	for _, sep := range s.separators {

@@ -45,16 +45,16 @@ func (w *intsWriter) append(dst []byte, vals []uint64) []byte {
 		w.fill(vals, low, planes)
 		w.frame = w.z.compress(w.frame[:0], w.planes)
 		if len(w.frame) < packed-packed/frameGainOf {
-			dst = binary.AppendUvarint(append(dst, intsFrame|byte(planes)), low)
+			dst = binary.AppendUvarint(append(dst, intsFrame|byte(planes)), low) //nolint:gosec // at most 64
 			dst = binary.AppendUvarint(dst, uint64(len(w.frame)))
 			return append(dst, w.frame...)
 		}
 		if width > intsPacked {
-			dst = binary.AppendUvarint(append(dst, intsPlanes|byte(planes)), low)
+			dst = binary.AppendUvarint(append(dst, intsPlanes|byte(planes)), low) //nolint:gosec // at most 64
 			return append(dst, w.planes...)
 		}
 	}
-	dst = binary.AppendUvarint(append(dst, byte(width)), low)
+	dst = binary.AppendUvarint(append(dst, byte(width)), low) //nolint:gosec // at most 64
 	return appendPacked(dst, vals, low, width)
 }
 
@@ -63,7 +63,7 @@ func (w *intsWriter) fill(vals []uint64, low uint64, planes int) {
 	w.planes = w.planes[:0]
 	for p := range planes {
 		for _, v := range vals {
-			w.planes = append(w.planes, byte((v-low)>>(8*p)))
+			w.planes = append(w.planes, byte((v-low)>>(8*p))) //nolint:gosec // one byte of it
 		}
 	}
 }
@@ -114,7 +114,7 @@ func readPlanes[T integer](in *input, dst []T, kind byte, low uint64) {
 		return
 	}
 	size := planes * len(dst)
-	src := in.rest
+	var src []byte
 	if kind&intsFrame == intsFrame {
 		frame := in.bytes(in.length())
 		s := getScratch(size)

@@ -72,7 +72,7 @@ func (r *Reader) shapes(lo, n int) (codes, error) {
 		if err != nil {
 			return codes{}, err
 		}
-		all.low[i], all.high[i] = byte(code), byte(code>>8) //nolint:gosec // below 2^16
+		all.set(i, uint16(code)) //nolint:gosec // was one
 	}
 	return all, nil
 }

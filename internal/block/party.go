@@ -115,7 +115,7 @@ func (d *parties) finish(a *arena) {
 		for end < len(d.profiles) && d.profiles[d.profileSort.order[end].number].ident == number {
 			end++
 		}
-		d.ends = append(d.ends, uint32(end)) //nolint:gosec // small
+		d.ends = append(d.ends, uint32(end))
 	}
 }
 

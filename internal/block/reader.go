@@ -279,13 +279,13 @@ func readSums(in *input, n, limit int) []uint32 {
 	ends := make([]uint32, n+1)
 	sum := uint64(in.upTo(limit)) //nolint:gosec // small
 	readInts(in, ends[1:])
-	ends[0] = uint32(sum)
+	ends[0] = uint32(sum) //nolint:gosec // at most limit
 	for i, d := range ends[1:] {
 		if sum += uint64(d); sum > uint64(limit) { //nolint:gosec // small
 			in.fail("an end is beyond the last")
 			return ends
 		}
-		ends[i+1] = uint32(sum)
+		ends[i+1] = uint32(sum) //nolint:gosec // at most limit
 	}
 	return ends
 }

@@ -3,6 +3,7 @@ package block
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"sort"
 
 	"github.com/stelehq/stele/internal/event"
@@ -26,7 +27,7 @@ func (r *Reader) Row(i int, e *event.Entry, scratch []byte) ([]byte, error) {
 	}
 	*e = event.Entry{
 		Event: event.Event{OccurredAt: occurred, Targets: e.Targets[:0]},
-		Seq:   r.h.FirstSeq + uint64(i), ReceivedAt: received, //nolint:gosec // not negative
+		Seq:   r.h.FirstSeq + uint64(i), ReceivedAt: received,
 	}
 	if err := r.rowAction(i, &e.Event); err != nil {
 		return scratch, err
@@ -42,7 +43,7 @@ func (r *Reader) Row(i int, e *event.Entry, scratch []byte) ([]byte, error) {
 	}
 	scratch, err = r.rowMetadata(i, scratch[:0])
 	if len(scratch) > 0 {
-		e.Metadata = scratch[:len(scratch):len(scratch)]
+		e.Metadata = slices.Clip(scratch)
 	}
 	return scratch, err
 }

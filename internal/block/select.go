@@ -322,7 +322,7 @@ func (r *Reader) contains(f Field, n *needle, codes *Codes) error {
 	info := f.info()
 	r.ready(codes, info.about)
 	t := &r.h.table[info.texts]
-	if f == FieldVersion || f == FieldUnregistered || !t.columnInfo.alphabet {
+	if f == FieldVersion || f == FieldUnregistered || !t.alphabet {
 		return r.Select(f, n.in, codes)
 	}
 	if !t.letters.mayContain(n.lower, info.json) {

@@ -3,6 +3,7 @@ package block
 import (
 	"iter"
 	"math/bits"
+	"slices"
 )
 
 // set is a set of numbers below a bound, one bit each. The zero value has bound
@@ -99,8 +100,8 @@ func (s *set) All() iter.Seq[int] {
 // Backward yields the members in falling order.
 func (s *set) Backward() iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for i := len(s.words) - 1; i >= 0; i-- {
-			for w := s.words[i]; w != 0; {
+		for i, w := range slices.Backward(s.words) {
+			for w != 0 {
 				top := 63 - bits.LeadingZeros64(w)
 				if !yield(i*64 + top) {
 					return

@@ -6,7 +6,7 @@ func (e *Encoder) addColumns() {
 	counts := e.counts()
 	for c, info := range columns {
 		w.cols = append(w.cols, source{columnInfo: info, shape: shape{n: counts[info.per], group: info.group}})
-		e.setSource(column(c), &w.cols[c]) //nolint:gosec // small
+		e.setSource(column(c), &w.cols[c])
 	}
 	for _, p := range e.metadata.paths[:e.metadata.used] {
 		if p.kind > pathDict {
@@ -18,7 +18,7 @@ func (e *Encoder) addColumns() {
 		}
 	}
 	for i := range w.cols {
-		if c := &w.cols[i]; c.columnInfo.alphabet {
+		if c := &w.cols[i]; c.alphabet {
 			var l letters
 			for j := range c.n {
 				l.add(c.text(j))

@@ -201,7 +201,7 @@ func readStored(in *input, size int) stored {
 		in.fail("a length is beyond the end")
 		n = 0
 	}
-	return stored{in.bytes(int(n)), v&1 != 0, size} //nolint:gosec // within rest
+	return stored{in.bytes(int(n)), v&1 != 0, size}
 }
 
 // expand decodes the bytes to the start of dst, which has capacity for them and

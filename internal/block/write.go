@@ -179,7 +179,7 @@ func separator(last, first []byte) []byte {
 }
 
 func zigzag(d int64) uint64   { return uint64(d<<1) ^ uint64(d>>63) } //nolint:gosec // bits
-func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }    //nolint:gosec // bits
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
 // setShifts decides how long the chunks of each column are: those of a group
 // that has as many values together.
