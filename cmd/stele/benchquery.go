@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/workload"
 )
 
@@ -87,7 +88,7 @@ func (b *bench) export(ctx context.Context, format string) (rows int, err error)
 	if err != nil {
 		return 0, err
 	}
-	var j exportJob
+	var j audit.Export
 	if err := json.Unmarshal(body, &j); err != nil {
 		return 0, err
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -234,7 +235,7 @@ func (a *importAnswer) noneValid(err error) bool {
 // post sends the body, again when the server or the way to it fails for a
 // while. The keys make that harmless.
 func (im *importer) post(ctx context.Context, answer *importAnswer) error {
-	path := orgPath(im.Org) + "/events?partial=true"
+	path := "/v1/organizations/" + url.PathEscape(im.Org) + "/events?partial=true"
 	for try := 1; ; try++ {
 		res, err := im.remote.send(ctx, http.MethodPost, path, "application/x-ndjson", bytes.NewReader(im.body.Bytes()))
 		if err == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 
@@ -70,7 +69,7 @@ func (c *verifyCmd) verifyLog(ctx context.Context, p *process) error {
 		return err
 	}
 	if c.Vkey == "" {
-		if err := c.fetchKey(ctx, p); err != nil {
+		if err := c.fetchKey(ctx, p, client); err != nil {
 			return err
 		}
 	}
@@ -100,17 +99,12 @@ func (c *verifyCmd) verifyLog(ctx context.Context, p *process) error {
 }
 
 // fetchKey asks the server for its key: better than nothing, and said so.
-func (c *verifyCmd) fetchKey(ctx context.Context, p *process) error {
-	res, err := c.send(ctx, http.MethodGet, "/v1/log/vkey", "", nil)
+func (c *verifyCmd) fetchKey(ctx context.Context, p *process, client *audit.Client) error {
+	key, err := client.VerifierKey(ctx)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to the end
-	key, err := io.ReadAll(io.LimitReader(res.Body, 4096))
-	if err != nil {
-		return err
-	}
-	c.Vkey = strings.TrimSpace(string(key))
+	c.Vkey = strings.TrimSpace(key)
 	fmt.Fprintf(p.stderr, "Using the key the server gave just now; keep it and pass it with --vkey:\n%s\n", c.Vkey)
 	return nil
 }
