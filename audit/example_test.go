@@ -3,6 +3,8 @@ package audit_test
 import (
 	"context"
 	"fmt"
+	"log"
+	"os"
 	"time"
 
 	"github.com/stelehq/stele/audit"
