@@ -54,7 +54,7 @@ func benchmarkCommit(b *testing.B, rows, writers int, keys bool) {
 					b.Error(err)
 					return
 				}
-				advance(c, uint64(i)) //nolint:gosec // an index
+				advance(c, uint64(i))
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func advance(c *ledger.Commit, salt uint64) {
 	for i := range c.Receipts {
 		k := &c.Receipts[i].Key
 		for j := range 8 {
-			k[j] = byte((c.Prev*2654435761 + uint64(i)*40503 + salt*97) >> (8 * j)) //nolint:gosec // any bytes
+			k[j] = byte((c.Prev*2654435761 + uint64(i)*40503 + salt*97) >> (8 * j))
 		}
 	}
 }

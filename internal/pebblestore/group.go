@@ -197,8 +197,8 @@ func (c *committer) answer(err error) {
 func (s *Store) apply(batch *pebble.Batch, options *pebble.WriteOptions) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.wedged.Store(true)
 			s.fs.fail(fmt.Errorf("pebble: %v", r))
+			s.fs.wedge() // it may hold its locks
 			err = s.fs.failed()
 		}
 	}()

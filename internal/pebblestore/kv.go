@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
@@ -52,7 +53,7 @@ func (s *Store) Get(ctx context.Context, key string) (catalog.Record, error) {
 // read returns the record in the database. The caller holds mu or is the
 // committer.
 func (r *records) read(key string) (catalog.Record, error) {
-	k := recordKey(nil, key)
+	k := recordKey(key)
 	value, closer, err := r.db.Get(k)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return catalog.Record{}, catalog.ErrNotFound
@@ -105,10 +106,10 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ca
 }
 
 func (r *records) list(ctx context.Context, prefix, after string, limit int) ([]catalog.Record, error) {
-	start := recordKey(nil, prefix)
+	start := recordKey(prefix)
 	end := prefixEnd(start)
 	if after >= prefix {
-		start = append(recordKey(nil, after), 0)
+		start = append(recordKey(after), 0)
 	}
 	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
@@ -159,7 +160,7 @@ func (s *Store) Apply(ctx context.Context, changes ...catalog.Change) error {
 }
 
 func encodeChange(b *pebble.Batch, c *catalog.Change) error {
-	key := recordKey(nil, c.Key)
+	key := recordKey(c.Key)
 	if c.Delete {
 		return b.Delete(key, nil)
 	}
@@ -207,9 +208,7 @@ func (c *committer) admitChanges(r *request) error {
 	if c.revs == nil {
 		c.revs = map[string]uint64{}
 	}
-	for key, rev := range revs {
-		c.revs[key] = rev
-	}
+	maps.Copy(c.revs, revs)
 	c.catalog = true
 	c.join(r)
 	return nil

@@ -66,7 +66,7 @@ func randomKey(rng *rand.Rand) (key ledger.Key) {
 // TestFilter adds keys, all of which must pass, and asks for others, of which few
 // may.
 func TestFilter(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // a test
+	rng := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{0, 1, 10, 1000, 100_000} {
 		f := newFilter(n)
 		keys := make([]ledger.Key, n)
@@ -243,7 +243,7 @@ func TestNewKeyReadsNothing(t *testing.T) {
 	fill(t, s)
 	settle(t, s)
 	maybe := 0
-	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // a test
+	rng := rand.New(rand.NewPCG(1, 1))
 	for range 10_000 {
 		key := randomKey(rng)
 		if _, ok, list := s.receipts.probe(&key); ok || len(list) > 0 {

@@ -288,6 +288,7 @@ func (r *receipts) rebuildFilter(filterKey []byte) (*window, error) {
 	}
 	return w, err
 }
+
 func (r *receipts) loadGroup(byID map[uint64]*window, key, value []byte) error {
 	list, err := receiptList(key, value)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -97,7 +98,7 @@ type Store struct {
 	fs    *guardFS
 	db    *pebble.DB
 	cache *pebble.Cache
-	lock  *pebble.Lock
+	lock  io.Closer // of the directory
 
 	logs     orgLogs
 	kv       records
@@ -106,9 +107,6 @@ type Store struct {
 	queue    queue
 
 	requests, encoders, readers sync.Pool
-
-	// wedged is set when Pebble panicked, perhaps with its locks held.
-	wedged atomic.Bool
 
 	committing, rewriting sync.WaitGroup
 	closed                atomic.Bool
@@ -177,7 +175,7 @@ func (s *Store) openDB(readOnly bool) (err error) {
 	if err := makeDir(s.fs, s.cfg.Dir); err != nil {
 		return err
 	}
-	if s.lock, err = lockDir(s.fs, s.cfg.Dir); err != nil {
+	if s.lock, err = lockDir(s.cfg.fs, s.cfg.Dir); err != nil {
 		return err
 	}
 	s.cache = pebble.NewCache(s.cfg.CacheBytes)
@@ -222,13 +220,20 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// closeDB gives back what openDB took, also half of it. A Pebble that panicked
-// may never let go, so it is left alone.
+// closeDB gives back what openDB took, also half of it. A Pebble of which part
+// will never return is left alone, since it would wait for that part; it writes
+// nothing any more.
 func (s *Store) closeDB() error {
 	s.fs.release()
 	var errs []error
-	if s.db != nil && !s.wedged.Load() {
-		errs = append(errs, s.db.Close())
+	if s.db != nil {
+		closed := make(chan error, 1)
+		go func() { closed <- s.db.Close() }()
+		select {
+		case err := <-closed:
+			errs = append(errs, err)
+		case <-s.fs.wedged:
+		}
 	}
 	if s.cache != nil {
 		s.cache.Unref()
