@@ -36,7 +36,8 @@ const importBytes = audit.MaxBatchBytes / 2
 const importTries = 8
 
 // importer is one run. Every line goes with an idempotency key made of its
-// number and content, so that running the import again records nothing twice.
+// number and content, so that running the import again, with lines corrected in
+// their places, records nothing twice.
 type importer struct {
 	*importCmd
 	p        *process
@@ -102,7 +103,7 @@ func (im *importer) finish() error {
 		fmt.Fprintf(im.p.stdout, "%d recorded, %d already recorded, %d refused\n", r.Recorded, r.Duplicates, r.Refused)
 	}
 	if r.Refused > 0 {
-		return &exitCodeError{exitRefused, fmt.Errorf("%d lines were refused; correct them and import them again", r.Refused)}
+		return &exitCodeError{exitRefused, fmt.Errorf("%d lines were refused; correct them in their places and import the file again", r.Refused)}
 	}
 	return nil
 }

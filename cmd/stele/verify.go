@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/stelehq/stele/audit"
@@ -91,8 +92,8 @@ func (c *verifyCmd) verifyLog(ctx context.Context, p *process) error {
 		return unsound(err)
 	}
 	if c.Save != "" {
-		if err := os.WriteFile(c.Save, kept.checkpoint, 0o600); err != nil {
-			return err
+		if err := saveWhole(c.Save, kept.checkpoint); err != nil {
+			return fmt.Errorf("save the checkpoint: %w", err)
 		}
 	}
 	return c.print(p, report)
@@ -162,4 +163,19 @@ func readInput(p *process, name string) ([]byte, error) {
 		return io.ReadAll(p.stdin)
 	}
 	return os.ReadFile(name) //nolint:gosec // a file the caller named
+}
+
+// saveWhole replaces a file by another, durably and never half: it may be the
+// only checkpoint its owner has.
+func saveWhole(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".stele-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // renamed away when all went well
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
 }
