@@ -176,14 +176,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 
 // Ready says whether the server can commit, and if not why.
 func (a *App) Ready(context.Context) error {
-	s := a.Store.Stats()
-	if s.Failed != nil {
-		return s.Failed
-	}
-	if s.ReserveBytes > 0 && s.FreeBytes < s.ReserveBytes {
-		return fmt.Errorf("%w: %d MiB free, %d MiB are kept in reserve", ledger.ErrDiskFull, s.FreeBytes>>20, s.ReserveBytes>>20)
-	}
-	return nil
+	return a.Store.Refusing()
 }
 
 // PublicURL is the address clients use, without a slash at the end.
@@ -219,6 +212,9 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 // what it writes to.
 func (a *App) Close() error {
 	var errs []error
+	if a.Store != nil {
+		a.Store.StopWaiting()
+	}
 	if a.Exports != nil {
 		errs = append(errs, a.Exports.Close())
 	}

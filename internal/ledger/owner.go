@@ -130,8 +130,19 @@ func (l *Ledger) commit(ctx context.Context, lg *logState, r *round) error {
 		l.cfg.Logger.ErrorContext(ctx, "the disk is full: events are refused",
 			slog.String("organization", lg.org), slog.Any("error", err))
 		return audit.Errorf(audit.CodeDiskFull, "The server's disk is full; nothing was recorded. Reading still works.")
+	case errors.Is(err, ErrOutcomeUnknown):
+		lg.loaded = false
+		l.cfg.Logger.ErrorContext(ctx, "a commit failed and whether it landed shows after a restart: restart the server",
+			slog.String("organization", lg.org), slog.Any("error", err))
+		return errOutcome()
 	}
 	return l.settle(ctx, lg, r, err)
+}
+
+// errOutcome is the honest answer when nobody can say what came of a commit.
+func errOutcome() error {
+	return audit.Errorf(audit.CodeUnavailable,
+		"The store failed and it is not known whether the events were recorded; send them again with the same idempotency keys.")
 }
 
 // settle finds out whether a commit landed that returned an error which does not
@@ -145,8 +156,7 @@ func (l *Ledger) settle(ctx context.Context, lg *logState, r *round, cause error
 		lg.loaded = false
 		logger.ErrorContext(ctx, "a commit failed and its outcome cannot be read: the log takes no events until it can",
 			slog.Any("read_error", err))
-		return audit.Errorf(audit.CodeUnavailable,
-			"The store failed and it is not known whether the events were recorded; send them again with the same idempotency keys.")
+		return errOutcome()
 	case landed:
 		r.advance(lg)
 		logger.WarnContext(ctx, "a commit failed but landed: it is acknowledged")

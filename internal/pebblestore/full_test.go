@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/storetest"
@@ -261,16 +262,61 @@ func TestDiskFullAtClose(t *testing.T) {
 	committed := make(chan error, 1)
 	go func() { committed <- s.Commit(t.Context(), c) }()
 	disk.waitTried(t)
+	s.StopWaiting()
+	within(t, "commit", func() {
+		if err := <-committed; !errors.Is(err, ledger.ErrOutcomeUnknown) || errors.Is(err, ledger.ErrDiskFull) {
+			t.Errorf("commit under way: got %v, want ErrOutcomeUnknown", err)
+		}
+	})
 	within(t, "close", func() {
 		if err := s.Close(); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("close: got %v, want ENOSPC", err)
 		}
 	})
-	if err := <-committed; err == nil || errors.Is(err, ledger.ErrDiskFull) {
-		t.Errorf("commit under way: got %v, want an error that leaves it open", err)
-	}
 	disk.full.Store(false)
 	storetest.CheckLog(t, mustOpen(t, cfg), l)
+}
+
+// TestRecordsAreReadWhileAChangeWaits holds that a change of the catalog which
+// waits for space keeps nobody from reading it, and is not seen before it is
+// durable.
+func TestRecordsAreReadWhileAChangeWaits(t *testing.T) {
+	disk := &smallDisk{only: func(op errorfs.Op) bool { return kindOf(op.Path) == fileLog }}
+	s, err := Open(testConfig(t, errorfs.Wrap(vfs.NewMem(), disk)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"a", "b"} {
+		if err := s.Apply(t.Context(), catalog.Change{Key: key, Value: []byte("old")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk.full.Store(true)
+	applied := make(chan error, 1)
+	go func() {
+		applied <- s.Apply(t.Context(), catalog.Change{Key: "a", Rev: 1, Value: []byte("new")}, catalog.Change{Key: "c", Value: []byte("new")})
+	}()
+	disk.waitTried(t)
+	within(t, "reading records", func() {
+		for _, key := range []string{"a", "b"} {
+			if got, err := s.Get(t.Context(), key); err != nil || string(got.Value) != "old" {
+				t.Errorf("%s: %q %v", key, got.Value, err)
+			}
+		}
+		if list, err := s.List(t.Context(), "", "", 10); err != nil || len(list) != 2 {
+			t.Errorf("list: %d records, %v", len(list), err)
+		}
+	})
+	disk.full.Store(false)
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get(t.Context(), "a"); err != nil || string(got.Value) != "new" {
+		t.Errorf("after it: %q %v", got.Value, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestDiskFullAtOpen opens a store on a full disk: it is there to be read.
@@ -300,8 +346,8 @@ func TestDiskFullAtOpen(t *testing.T) {
 		if err := s.Commit(t.Context(), l.Next(1000, storetest.MakeEvents("z", 1), nil)); !errors.Is(err, ledger.ErrDiskFull) {
 			t.Errorf("commit: got %v, want ErrDiskFull", err)
 		}
-		if err := s.Apply(t.Context(), catalog.Change{Key: "other"}); !errors.Is(err, ledger.ErrDiskFull) {
-			t.Errorf("record: got %v, want ErrDiskFull", err)
+		if err := s.Apply(t.Context(), catalog.Change{Key: "other"}); !errors.Is(err, ledger.ErrDiskFull) || !errors.Is(err, &audit.Error{Code: audit.CodeDiskFull}) {
+			t.Errorf("record: got %v, want ErrDiskFull, to be shown", err)
 		}
 	}
 	if list := problems(t, s); len(list) > 0 {

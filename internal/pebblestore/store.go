@@ -203,6 +203,20 @@ func (s *Store) start(readOnly bool) error {
 	return errors.Join(err, s.fs.failed())
 }
 
+// StopWaiting ends all waiting for space, for good: a write that waits fails, and
+// with it the store. Whoever closes what commits to the store before the store
+// itself calls it first, lest that wait for a disk which stays full.
+func (s *Store) StopWaiting() { s.fs.release() }
+
+// Refusing says why the store takes no commits now, nil when it does. Reading
+// goes on meanwhile.
+func (s *Store) Refusing() error {
+	if err := s.stopped(); err != nil {
+		return err
+	}
+	return s.space.check(1)
+}
+
 // Close waits for commits under way and closes the database. Reads must have
 // ended.
 func (s *Store) Close() error {
