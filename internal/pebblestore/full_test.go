@@ -71,7 +71,7 @@ func TestReserve(t *testing.T) {
 // TestReserveIsLookedAt writes much between two looks of a second.
 func TestReserveIsLookedAt(t *testing.T) {
 	now := &clock{t: time.UnixMilli(1_772_000_000_000)}
-	cfg := testConfig(t, sizedFS{vfs.NewMem(), 80 << 20})
+	cfg := testConfig(t, sizedFS{vfs.NewMem(), 40 << 20})
 	cfg.ReserveBytes, cfg.Now = 20<<20, now.now
 	s := mustOpen(t, cfg)
 	l := storetest.NewLog("org")
@@ -82,14 +82,14 @@ func TestReserveIsLookedAt(t *testing.T) {
 		}
 		c := l.Next(1, events, nil)
 		if err := s.Commit(t.Context(), c); err != nil {
-			if !errors.Is(err, ledger.ErrDiskFull) || n < 10 {
+			if !errors.Is(err, ledger.ErrDiskFull) || n < 5 {
 				t.Fatalf("after %d MB: %v", n, err)
 			}
 			return
 		}
 		l.Add(c)
 	}
-	t.Error("100 MB fit into 60")
+	t.Error("100 MB fit into 20")
 }
 
 // sizedFS is a file system of a size.
@@ -252,6 +252,7 @@ func TestDiskFullAtClose(t *testing.T) {
 	disk := &smallDisk{only: func(op errorfs.Op) bool { return kindOf(op.Path) == fileLog }}
 	mem := vfs.NewCrashableMem()
 	cfg := testConfig(t, errorfs.Wrap(mem, disk))
+	cfg.windowReceipts = 1 << 20 // so that nothing else writes to the log
 	s, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
