@@ -55,12 +55,12 @@ func (s *Store) events() *pebble.EventListener {
 			s.fs.setback(err)
 			if s.fs.failed() == nil {
 				s.log.LogAttrs(context.Background(), slog.LevelWarn,
-					"background work of the store failed and will be repeated", slog.Any("error", err))
+					"background work of the store failed and will be repeated", slog.String("error", err.Error()))
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.log.LogAttrs(context.Background(), slog.LevelError, "the store found damaged data",
-				slog.String("path", info.Path), slog.Any("error", info.Details))
+				slog.String("path", info.Path), slog.String("error", fmt.Sprint(info.Details)))
 		},
 		FlushEnd:      func(info pebble.FlushInfo) { s.succeeded(info.Err) },
 		CompactionEnd: func(info pebble.CompactionInfo) { s.succeeded(info.Err) },

@@ -198,7 +198,7 @@ func (s *Store) start(readOnly bool) error {
 	err := s.receipts.load(func(err error) {
 		s.log.LogAttrs(context.Background(), slog.LevelError,
 			"damaged idempotency receipts are left out: what was recorded under their keys may be recorded again",
-			slog.Any("error", err))
+			slog.String("error", err.Error()))
 	})
 	return errors.Join(err, s.fs.failed())
 }
@@ -264,7 +264,7 @@ func (s *Store) closeDB() error {
 // onFail is called once, by whatever noticed, perhaps with Pebble's locks held.
 func (s *Store) onFail(err error) {
 	s.log.LogAttrs(context.Background(), slog.LevelError,
-		"the store stopped writing; it goes on reading and must be restarted", slog.Any("error", err))
+		"the store stopped writing; it goes on reading and must be restarted", slog.String("error", err.Error()))
 	s.queue.refuse(s.failedError(err))
 }
 
