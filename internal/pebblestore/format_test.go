@@ -26,9 +26,17 @@ func parts(kind byte) []part {
 		return []part{{2, "format"}}
 	case kindRun:
 		return []part{
-			{1, "flags"}, {8, "received_at"}, {8, "lower bound of occurred_at"}, {8, "upper bound"},
-			{8, "upper bound before"}, {4, "rows"}, {4, "size of the body"}, {1, "length of row 0"}, {1, "length of row 1"},
-			{72, "row 0"}, {30, "row 1"},
+			{1, "flags"},
+			{8, "received_at"},
+			{8, "lower bound of occurred_at"},
+			{8, "upper bound"},
+			{8, "upper bound before"},
+			{4, "rows"},
+			{4, "size of the body"},
+			{1, "length of row 0"},
+			{1, "length of row 1"},
+			{72, "row 0"},
+			{30, "row 1"},
 		}
 	case kindFilter:
 		return []part{{8, "receipts"}, {8, "newest received_at"}, {0, "filter, of one block"}}
