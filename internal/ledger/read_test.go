@@ -189,6 +189,35 @@ func TestDrop(t *testing.T) {
 	verify(t, l, "globex")
 }
 
+// An entry on its way keeps the log; one that comes after its end is refused.
+func TestDropEmpty(t *testing.T) {
+	s := newStore()
+	l := open(t, s)
+	entered, goOn := stall(s)
+	var wg sync.WaitGroup
+	wg.Go(func() { record(t, l, "acme", 0, 1) })
+	<-entered
+	wg.Go(func() {
+		if empty, err := l.DropEmpty(t.Context(), "acme"); empty || err != nil {
+			t.Errorf("%v, %v", empty, err)
+		}
+	})
+	for range 1000 { // time to be wrong in
+		runtime.Gosched()
+	}
+	s.onCommit = nil
+	goOn <- struct{}{}
+	wg.Wait()
+	record(t, l, "acme", 1, 1)
+	verify(t, l, "acme")
+
+	if empty, err := l.DropEmpty(t.Context(), "globex"); !empty || err != nil {
+		t.Errorf("%v, %v", empty, err)
+	}
+	_, err := l.Append(t.Context(), newBatch(t, "globex", 0, 1))
+	wantCode(t, err, audit.CodeNotFound)
+}
+
 // Batches that wait for a log while it is dropped are refused, not recorded into
 // a new one.
 func TestDropWhileWaiting(t *testing.T) {
