@@ -3,7 +3,6 @@ package audit_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"time"
 
@@ -73,7 +72,8 @@ func Example_readme() {
 		Context:    audit.Context{Location: "203.0.113.7"},
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(recorded.ID, recorded.Seq)
 }

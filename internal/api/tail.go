@@ -48,7 +48,7 @@ func (a *api) tailEvents(w http.ResponseWriter, r *server.Request) error {
 	}
 	t := &tail{
 		api: a, w: w, ctl: http.NewResponseController(w), org: r.Org(), query: query,
-		open: func() error { return a.stillOpen(r) }, due: time.Now().Add(a.tailBeat),
+		open: func() error { return a.stillOpen(r) }, due: a.Now().Add(a.tailBeat),
 	}
 	if t.next, err = a.tailStart(r, p); err != nil {
 		return err
@@ -155,10 +155,10 @@ func (t *tail) catchUp(ctx context.Context) error {
 // beat, when it is time, checks that the client may go on reading and says that
 // the stream lives, and how far it is when entries went by unsent.
 func (t *tail) beat(ctx context.Context) error {
-	if time.Now().Before(t.due) {
+	if t.api.Now().Before(t.due) {
 		return nil
 	}
-	t.due = time.Now().Add(t.api.tailBeat)
+	t.due = t.api.Now().Add(t.api.tailBeat)
 	if t.open() != nil {
 		return errClosed
 	}
