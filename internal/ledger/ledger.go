@@ -220,7 +220,6 @@ func (l *Ledger) Drop(ctx context.Context, org string) error {
 	l.refuseFrom(lg)
 	lg.own.Lock() // waits for the commit under way
 	defer lg.own.Unlock()
-	lg.head, lg.loaded = Head{}, false
 	if err := l.cfg.Store.Drop(ctx, org); err != nil {
 		return fmt.Errorf("drop log: %w", err)
 	}
