@@ -18,7 +18,6 @@ const (
 	CodeTooLarge            Code = "too_large"            // over a limit of size or count
 	CodeSchemaViolation     Code = "schema_violation"     // the event does not satisfy its action's schema
 	CodeSchemaUnregistered  Code = "schema_unregistered"  // the action or version is not registered and the server is strict
-	CodeSchemaIncompatible  Code = "schema_incompatible"  // a new version would break senders of the old
 	CodeInvalidQuery        Code = "invalid_query"        // a filter cannot be read
 	CodeInvalidCursor       Code = "invalid_cursor"       // a cursor is damaged or belongs to another query
 	CodeUnauthorized        Code = "unauthorized"         // no key, or one that is not known

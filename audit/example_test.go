@@ -3,6 +3,7 @@ package audit_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -56,4 +57,23 @@ func ExampleProof_Verify() {
 	}
 	fmt.Printf("%s is entry %d of the %d in %s\n", proof.Entry.Action, proof.Entry.Seq, checkpoint.Size, checkpoint.Origin)
 	// Output: api_key.created is entry 3 of the 9 in audit.example.com/org_1
+}
+
+// Recording an event, as the README shows it.
+func Example_readme() {
+	ctx := context.Background()
+
+	client := audit.NewClient("http://127.0.0.1:8420", os.Getenv("STELE_API_KEY"))
+	recorded, err := client.Record(ctx, "acme", audit.Event{
+		Action:     "api_key.created",
+		OccurredAt: time.Now(),
+		Actor:      audit.Actor{Type: "user", ID: "u_17", Name: "Ada"},
+		Targets:    []audit.Target{{Type: "api_key", ID: "k_3", Name: "deploy"}},
+		Context:    audit.Context{Location: "203.0.113.7"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(recorded.ID, recorded.Seq)
 }

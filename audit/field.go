@@ -35,7 +35,16 @@ func ParseField(name string) (Field, error) {
 	case f.known():
 		return f, nil
 	}
-	return "", Errorf(CodeInvalidQuery, "unknown field %q%s", shorten(name), suggest(name, queryNames()))
+	return "", unknownField(name)
+}
+
+// unknownField is the error for a name that is no field.
+func unknownField(name string) error {
+	switch name {
+	case rangeAfter, rangeBefore, rangeReceivedAfter, rangeReceivedBefore:
+		return Errorf(CodeInvalidQuery, "%q bounds a time: it is no field and has no values to compare or count", name)
+	}
+	return Errorf(CodeInvalidQuery, "unknown field %q%s", shorten(name), suggest(name, queryNames()))
 }
 
 // MetadataPath splits a path into metadata: whose metadata it is ("actor",

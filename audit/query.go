@@ -127,7 +127,7 @@ func (q Query) Validate() error {
 	total := 0
 	for _, f := range q.Filters {
 		if !f.Field.known() {
-			return Errorf(CodeInvalidQuery, "unknown field %q%s", shorten(string(f.Field)), suggest(string(f.Field), queryNames()))
+			return unknownField(string(f.Field))
 		}
 		if len(f.Values) == 0 {
 			return Errorf(CodeInvalidQuery, "the filter on %s has no value", f.Field)

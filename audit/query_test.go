@@ -172,6 +172,7 @@ func TestQueryValidate(t *testing.T) {
 		want  string
 	}{
 		{audit.Query{Filters: []audit.Filter{{Field: "acto", Values: []string{"x"}}}}, `unknown field "acto"; did you mean "actor"?`},
+		{audit.Query{Filters: []audit.Filter{{Field: "received.after", Values: []string{"x"}}}}, `"received.after" bounds a time`},
 		{audit.Query{Filters: []audit.Filter{{Field: "actor", Values: []string{"x"}}}}, `unknown field "actor"`},
 		{audit.Query{Filters: []audit.Filter{{Field: audit.FieldActorID}}}, "the filter on actor.id has no value"},
 		{audit.Query{Filters: []audit.Filter{{Field: audit.FieldActorID, Values: []string{"\xff"}}}}, "is not valid UTF-8"},

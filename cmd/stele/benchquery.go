@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/workload"
 )
 
@@ -22,6 +23,7 @@ type benchQuery struct {
 // queriesOf are Q1 to Q7, asked of the big organization.
 func queriesOf() []benchQuery {
 	big := "/v1/organizations/" + workload.Organization(0)
+	actions := workload.Actions()
 	events := func(filters ...string) string {
 		v := url.Values{"limit": {"50"}}
 		for i := 0; i < len(filters); i += 2 {
@@ -36,7 +38,7 @@ func queriesOf() []benchQuery {
 		{"Q3 an actor", func(i int) string { return events("actor.id", workload.UserID(5+i)) }},
 		{"Q4 a target", func(i int) string { return events("target.id", workload.TargetID(100+7*i)) }},
 		{"Q5 3 actions, actor, 30 days", func(i int) string {
-			return events("action", workload.Action(1), "action", workload.Action(5), "action", workload.Action(9),
+			return events("action", actions[1], "action", actions[5], "action", actions[9],
 				"actor.id", workload.UserID(5+i), "after", day(i).Format(time.RFC3339), "before", day(i+30).Format(time.RFC3339))
 		}},
 		{"Q6 histogram by day, 90 days", func(i int) string {
@@ -52,8 +54,9 @@ func (b *bench) queries(ctx context.Context) error {
 		var s series
 		rows := 0
 		for i := range b.Queries {
+			path := q.path(i)
 			err := s.time(func() error {
-				body, err := b.target.do(ctx, http.MethodGet, q.path(i), "", nil)
+				body, err := b.target.do(ctx, http.MethodGet, path, "", nil)
 				rows += bytes.Count(body, []byte(`"organization_id"`))
 				return err
 			})
@@ -87,7 +90,7 @@ func (b *bench) export(ctx context.Context, format string) (rows int, err error)
 	if err != nil {
 		return 0, err
 	}
-	var j exportJob
+	var j audit.Export
 	if err := json.Unmarshal(body, &j); err != nil {
 		return 0, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,32 +10,6 @@ import (
 
 	"github.com/stelehq/stele/audit"
 )
-
-// call asks the server a question that package audit has no method for: in is
-// sent as JSON unless nil, out is filled from the answer unless nil. What the
-// server refuses comes back as an *audit.Error.
-func (r *remote) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(data)
-	}
-	res, err := r.send(ctx, method, path, "application/json", body)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close() //nolint:errcheck // read to the end or abandoned
-	if out == nil || res.StatusCode == http.StatusNoContent {
-		return nil
-	}
-	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
-	}
-	return nil
-}
 
 // send makes one request; an answer other than 2xx is an error.
 func (r *remote) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {

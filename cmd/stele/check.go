@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/stelehq/stele/internal/app"
 	"github.com/stelehq/stele/internal/ledger"
@@ -19,7 +20,7 @@ type checkCmd struct {
 // checkLine is what is printed for each problem and, at the end, for each
 // organization.
 type checkLine struct {
-	Organization string `json:"organization"`
+	Organization string `json:"organization,omitempty"` // empty for the store as a whole
 	From         uint64 `json:"from,omitempty"`
 	To           uint64 `json:"to,omitempty"`
 	Problem      string `json:"problem,omitempty"`
@@ -30,7 +31,8 @@ type checkLine struct {
 
 // Run exits with 3 when anything is wrong.
 func (c *checkCmd) Run(ctx context.Context, p *process) error {
-	log, err := app.OpenLog(ctx, c.Data, p.now)
+	logger := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log, err := app.OpenLog(ctx, c.Data, p.now, logger)
 	if err != nil {
 		return err
 	}
@@ -46,9 +48,17 @@ func (c *checkCmd) Run(ctx context.Context, p *process) error {
 
 func (c *checkCmd) checkAll(ctx context.Context, p *process, log *app.Log) (problems int, err error) {
 	orgs := []string{c.Org}
+	if c.Org != "" {
+		if _, err := log.Catalog.Organization(ctx, c.Org); err != nil {
+			return 0, err
+		}
+	}
+	if problems, err = c.checkStore(ctx, p, log); err != nil {
+		return problems, err
+	}
 	if c.Org == "" {
 		if orgs, err = log.Organizations(ctx); err != nil {
-			return 0, err
+			return problems, err
 		}
 	}
 	for _, org := range orgs {
@@ -59,6 +69,20 @@ func (c *checkCmd) checkAll(ctx context.Context, p *process, log *app.Log) (prob
 		problems += n
 	}
 	return problems, nil
+}
+
+// checkStore checks what the store keeps of all organizations together, and what
+// belongs to none: checksums, missing entries, keys and heads, receipts, records.
+func (c *checkCmd) checkStore(ctx context.Context, p *process, log *app.Log) (problems int, err error) {
+	err = log.Store.Check(ctx, func(problem error) {
+		problems++
+		if c.JSON {
+			_ = printJSONLine(p.stdout, checkLine{Problem: problem.Error(), Problems: 1})
+			return
+		}
+		fmt.Fprintf(p.stdout, "store: %s\n", printable(problem.Error()))
+	})
+	return problems, err
 }
 
 func (c *checkCmd) checkOne(ctx context.Context, p *process, log *app.Log, org string) (problems int, err error) {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -35,7 +36,8 @@ const importBytes = audit.MaxBatchBytes / 2
 const importTries = 8
 
 // importer is one run. Every line goes with an idempotency key made of its
-// number and content, so that running the import again records nothing twice.
+// number and content, so that running the import again, with lines corrected in
+// their places, records nothing twice.
 type importer struct {
 	*importCmd
 	p        *process
@@ -101,7 +103,7 @@ func (im *importer) finish() error {
 		fmt.Fprintf(im.p.stdout, "%d recorded, %d already recorded, %d refused\n", r.Recorded, r.Duplicates, r.Refused)
 	}
 	if r.Refused > 0 {
-		return &exitCodeError{exitRefused, fmt.Errorf("%d lines were refused; correct them and import them again", r.Refused)}
+		return &exitCodeError{exitRefused, fmt.Errorf("%d lines were refused; correct them in their places and import the file again", r.Refused)}
 	}
 	return nil
 }
@@ -234,7 +236,7 @@ func (a *importAnswer) noneValid(err error) bool {
 // post sends the body, again when the server or the way to it fails for a
 // while. The keys make that harmless.
 func (im *importer) post(ctx context.Context, answer *importAnswer) error {
-	path := orgPath(im.Org) + "/events?partial=true"
+	path := "/v1/organizations/" + url.PathEscape(im.Org) + "/events?partial=true"
 	for try := 1; ; try++ {
 		res, err := im.remote.send(ctx, http.MethodPost, path, "application/x-ndjson", bytes.NewReader(im.body.Bytes()))
 		if err == nil {

@@ -250,17 +250,11 @@ func (k *killer) verifyLog(client *audit.Client, org string, entries uint64) {
 
 func (k *killer) verifier() *audit.Verifier {
 	k.t.Helper()
-	r := &remote{Server: "http://" + k.addr, APIKey: killKey}
-	res, err := r.send(k.t.Context(), http.MethodGet, "/v1/log/vkey", "", nil)
+	text, err := audit.NewClient("http://"+k.addr, killKey).VerifierKey(k.t.Context())
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read below
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(res.Body); err != nil {
-		k.t.Fatal(err)
-	}
-	v, err := audit.NewVerifier(string(bytes.TrimSpace(text.Bytes())))
+	v, err := audit.NewVerifier(text)
 	if err != nil {
 		k.t.Fatal(err)
 	}

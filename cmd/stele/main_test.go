@@ -3,8 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -95,18 +95,19 @@ func cmdEvents(ts *testscript.TestScript, _ bool, args []string) {
 // cmdFetch saves what the server answers: the proof of acme's newest entry, or
 // the verifier key: fetch FILE proof|vkey.
 func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
-	r := &remote{Server: "http://" + ts.Getenv("ADDR"), APIKey: ts.Getenv("STELE_API_KEY")}
+	client := audit.NewClient("http://"+ts.Getenv("ADDR"), ts.Getenv("STELE_API_KEY"))
 	ctx := context.Background()
-	path := "/v1/log/vkey"
-	if args[1] == "proof" {
-		var page audit.Page
-		ts.Check(r.call(ctx, http.MethodGet, "/v1/organizations/acme/events?limit=1", nil, &page))
-		path = "/v1/organizations/acme/events/" + page.Entries[0].ID + "/proof"
+	if args[1] == "vkey" {
+		key, err := client.VerifierKey(ctx)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(key), 0o600))
+		return
 	}
-	res, err := r.send(ctx, http.MethodGet, path, "", nil)
+	page, err := client.Search(ctx, "acme", audit.Query{}, audit.SearchOptions{Limit: 1})
 	ts.Check(err)
-	defer res.Body.Close() //nolint:errcheck // read below
-	data, err := io.ReadAll(res.Body)
+	proof, err := client.Proof(ctx, "acme", page.Entries[0].ID)
+	ts.Check(err)
+	data, err := json.Marshal(proof)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
 }

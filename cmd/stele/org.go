@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"net/http"
-	"net/url"
+	"iter"
 	"strconv"
 	"time"
+
+	"github.com/stelehq/stele/audit"
 )
 
 // orgCmd manages organizations.
@@ -17,35 +18,21 @@ type orgCmd struct {
 	Delete orgDeleteCmd `cmd:"" help:"Delete an organization, and its log when confirmed by name."`
 }
 
-// organization is what the API says of one.
-type organization struct {
-	ID            string    `json:"id"`
-	Name          string    `json:"name"`
-	ExternalID    string    `json:"external_id,omitempty"`
-	State         string    `json:"state"`
-	RetentionDays int       `json:"retention_days"`
-	HistoryStart  time.Time `json:"history_start"`
-	CreatedAt     time.Time `json:"created_at"`
+func orgHeading() []string {
+	return []string{"ID", "NAME", "EXTERNAL ID", "STATE", "KEPT", "HISTORY SINCE"}
 }
 
-func (r *remote) showOrganizations(p *process, list ...organization) error {
-	if r.JSON {
-		for _, o := range list {
-			if err := printJSONLine(p.stdout, o); err != nil {
-				return err
-			}
-		}
-		return nil
+func orgRow(o *audit.Organization) []string {
+	keep := strconv.Itoa(o.RetentionDays) + " days"
+	if o.RetentionDays == 0 {
+		keep = "for ever"
 	}
-	rows := make([][]string, len(list))
-	for i, o := range list {
-		keep := strconv.Itoa(o.RetentionDays) + " days"
-		if o.RetentionDays == 0 {
-			keep = "for ever"
-		}
-		rows[i] = []string{o.ID, o.Name, o.ExternalID, o.State, keep, o.HistoryStart.Format(time.DateOnly)}
-	}
-	return table(p.stdout, []string{"ID", "NAME", "EXTERNAL ID", "STATE", "KEPT", "HISTORY SINCE"}, rows)
+	return []string{o.ID, o.Name, o.ExternalID, o.State, keep, o.HistoryStart.Format(time.DateOnly)}
+}
+
+// showOrg prints one organization, or why there is none.
+func (r *remote) showOrg(p *process, o *audit.Organization, err error) error {
+	return show(p, r, one(o, err), orgHeading(), orgRow)
 }
 
 type orgCreateCmd struct {
@@ -57,20 +44,12 @@ type orgCreateCmd struct {
 
 // Run makes an organization.
 func (c *orgCreateCmd) Run(ctx context.Context, p *process) error {
-	in := map[string]any{"name": c.Name}
-	setIf(in, "id", c.ID)
-	setIf(in, "external_id", c.ExternalID)
-	var o organization
-	if err := c.call(ctx, http.MethodPost, "/v1/organizations", in, &o); err != nil {
+	client, err := c.client()
+	if err != nil {
 		return err
 	}
-	return c.showOrganizations(p, o)
-}
-
-func setIf(m map[string]any, key, value string) {
-	if value != "" {
-		m[key] = value
-	}
+	o, err := client.CreateOrganization(ctx, c.ID, audit.OrganizationChange{Name: &c.Name, ExternalID: &c.ExternalID})
+	return c.showOrg(p, o, err)
 }
 
 type orgListCmd struct {
@@ -80,26 +59,11 @@ type orgListCmd struct {
 
 // Run lists all organizations.
 func (c *orgListCmd) Run(ctx context.Context, p *process) error {
-	var all []organization
-	query := url.Values{"limit": {"100"}}
-	if c.Search != "" {
-		query.Set("search", c.Search)
+	client, err := c.client()
+	if err != nil {
+		return err
 	}
-	for {
-		var page struct {
-			Organizations []organization `json:"organizations"`
-			Next          string         `json:"next"`
-			HasMore       bool           `json:"has_more"`
-		}
-		if err := c.call(ctx, http.MethodGet, "/v1/organizations?"+query.Encode(), nil, &page); err != nil {
-			return err
-		}
-		all = append(all, page.Organizations...)
-		if !page.HasMore {
-			return c.showOrganizations(p, all...)
-		}
-		query.Set("cursor", page.Next)
-	}
+	return show(p, &c.remote, client.Organizations(ctx, audit.OrganizationOptions{Search: c.Search}), orgHeading(), orgRow)
 }
 
 type orgGetCmd struct {
@@ -109,14 +73,13 @@ type orgGetCmd struct {
 
 // Run shows one organization.
 func (c *orgGetCmd) Run(ctx context.Context, p *process) error {
-	var o organization
-	if err := c.call(ctx, http.MethodGet, orgPath(c.ID), nil, &o); err != nil {
+	client, err := c.client()
+	if err != nil {
 		return err
 	}
-	return c.showOrganizations(p, o)
+	o, err := client.Organization(ctx, c.ID)
+	return c.showOrg(p, o, err)
 }
-
-func orgPath(id string) string { return "/v1/organizations/" + url.PathEscape(id) }
 
 type orgUpdateCmd struct {
 	remote
@@ -129,20 +92,14 @@ type orgUpdateCmd struct {
 
 // Run changes what was named.
 func (c *orgUpdateCmd) Run(ctx context.Context, p *process) error {
-	in := map[string]any{}
-	for key, value := range map[string]*string{"name": c.Name, "external_id": c.ExternalID, "state": c.State} {
-		if value != nil {
-			in[key] = *value
-		}
-	}
-	if c.RetentionDays != nil {
-		in["retention_days"] = *c.RetentionDays
-	}
-	var o organization
-	if err := c.call(ctx, http.MethodPatch, orgPath(c.ID), in, &o); err != nil {
+	client, err := c.client()
+	if err != nil {
 		return err
 	}
-	return c.showOrganizations(p, o)
+	o, err := client.UpdateOrganization(ctx, c.ID, audit.OrganizationChange{
+		Name: c.Name, ExternalID: c.ExternalID, State: c.State, RetentionDays: c.RetentionDays,
+	})
+	return c.showOrg(p, o, err)
 }
 
 type orgDeleteCmd struct {
@@ -153,9 +110,35 @@ type orgDeleteCmd struct {
 
 // Run deletes the organization.
 func (c *orgDeleteCmd) Run(ctx context.Context) error {
-	path := orgPath(c.ID)
-	if c.Confirm != "" {
-		path += "?" + url.Values{"confirm": {c.Confirm}}.Encode()
+	client, err := c.client()
+	if err != nil {
+		return err
 	}
-	return c.call(ctx, http.MethodDelete, path, nil, nil)
+	return client.DeleteOrganization(ctx, c.ID, c.Confirm)
+}
+
+// one is a list of a single thing, or of the error that there is none.
+func one[T any](v *T, err error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) { yield(v, err) }
+}
+
+// show prints a list: JSON lines for programs, a table for people.
+func show[T any](p *process, r *remote, list iter.Seq2[*T, error], heading []string, row func(*T) []string) error {
+	var rows [][]string
+	for v, err := range list {
+		if err != nil {
+			return err
+		}
+		if !r.JSON {
+			rows = append(rows, row(v))
+			continue
+		}
+		if err := printJSONLine(p.stdout, v); err != nil {
+			return err
+		}
+	}
+	if r.JSON {
+		return nil
+	}
+	return table(p.stdout, heading, rows)
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strconv"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/schema"
 )
 
@@ -20,15 +18,6 @@ type schemaCmd struct {
 	Show  schemaShowCmd  `cmd:"" help:"Show every version of an action."`
 }
 
-// applyReport is what the API says of applying a catalogue.
-type applyReport struct {
-	Applied    bool             `json:"applied"`
-	Breaking   bool             `json:"breaking"`
-	Registered int              `json:"registered"`
-	Unchanged  int              `json:"unchanged"`
-	Findings   []schema.Finding `json:"findings"`
-}
-
 // catalogueArgs name a catalogue file.
 type catalogueArgs struct {
 	remote
@@ -37,22 +26,26 @@ type catalogueArgs struct {
 
 // send reads the file, so that its faults are found before the server is asked,
 // and sends it.
-func (a *catalogueArgs) send(ctx context.Context, p *process, query string) (report applyReport, err error) {
+func (a *catalogueArgs) send(ctx context.Context, p *process, dryRun bool) (*audit.SchemaReport, error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
 	data, err := readInput(p, a.File)
 	if err != nil {
-		return report, err
+		return nil, err
 	}
 	catalogue, err := schema.ParseCatalogue(data)
 	if err != nil {
-		return report, fmt.Errorf("%s: %w", a.File, err)
+		return nil, fmt.Errorf("%s: %w", a.File, err)
 	}
 	if data, err = catalogue.Format(); err != nil {
-		return report, err
+		return nil, err
 	}
-	return report, a.call(ctx, http.MethodPost, "/v1/schemas/apply"+query, json.RawMessage(data), &report)
+	return client.ApplySchemas(ctx, data, dryRun)
 }
 
-func (a *catalogueArgs) print(p *process, report applyReport) error {
+func (a *catalogueArgs) print(p *process, report *audit.SchemaReport) error {
 	if a.JSON {
 		return printJSON(p.stdout, report)
 	}
@@ -73,7 +66,7 @@ type schemaApplyCmd struct{ catalogueArgs }
 
 // Run registers what is new.
 func (c *schemaApplyCmd) Run(ctx context.Context, p *process) error {
-	report, err := c.send(ctx, p, "")
+	report, err := c.send(ctx, p, false)
 	if err != nil {
 		return err
 	}
@@ -88,7 +81,7 @@ type schemaCheckCmd struct{ catalogueArgs }
 
 // Run reports what would change; breaking changes make it exit with 3.
 func (c *schemaCheckCmd) Run(ctx context.Context, p *process) error {
-	report, err := c.send(ctx, p, "?dry_run=true")
+	report, err := c.send(ctx, p, true)
 	if err != nil {
 		return err
 	}
@@ -108,35 +101,12 @@ type schemaListCmd struct{ remote }
 
 // Run lists the newest version of each action.
 func (c *schemaListCmd) Run(ctx context.Context, p *process) error {
-	query := url.Values{"limit": {"100"}}
-	var rows [][]string
-	for {
-		var page struct {
-			Schemas []schema.Schema `json:"schemas"`
-			Next    string          `json:"next"`
-			HasMore bool            `json:"has_more"`
-		}
-		if err := c.call(ctx, http.MethodGet, "/v1/schemas?"+query.Encode(), nil, &page); err != nil {
-			return err
-		}
-		for _, s := range page.Schemas {
-			if c.JSON {
-				if err := printJSONLine(p.stdout, s); err != nil {
-					return err
-				}
-				continue
-			}
-			rows = append(rows, []string{s.Action, strconv.Itoa(s.Version), s.Description})
-		}
-		if !page.HasMore {
-			break
-		}
-		query.Set("cursor", page.Next)
+	client, err := c.client()
+	if err != nil {
+		return err
 	}
-	if c.JSON {
-		return nil
-	}
-	return table(p.stdout, []string{"ACTION", "VERSION", "DESCRIPTION"}, rows)
+	row := func(s *audit.Schema) []string { return []string{s.Action, strconv.Itoa(s.Version), s.Description} }
+	return show(p, &c.remote, client.Schemas(ctx, audit.SchemaOptions{}), []string{"ACTION", "VERSION", "DESCRIPTION"}, row)
 }
 
 type schemaShowCmd struct {
@@ -146,9 +116,22 @@ type schemaShowCmd struct {
 
 // Run prints every version as JSON: a schema has no shorter form.
 func (c *schemaShowCmd) Run(ctx context.Context, p *process) error {
-	var answer json.RawMessage
-	if err := c.call(ctx, http.MethodGet, "/v1/schemas/"+url.PathEscape(c.Action), nil, &answer); err != nil {
+	client, err := c.client()
+	if err != nil {
 		return err
 	}
-	return printJSON(p.stdout, answer)
+	found := false
+	for s, err := range client.Schemas(ctx, audit.SchemaOptions{Action: c.Action, AllVersions: true}) {
+		if err != nil {
+			return err
+		}
+		found = true
+		if err := printJSON(p.stdout, s); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return fmt.Errorf("no schema of the action %q is registered", c.Action)
+	}
+	return nil
 }

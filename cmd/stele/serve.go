@@ -53,12 +53,13 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	c.Listen = ln.Addr().String() // the port chosen for :0
+	c.ShowKey = func(key string) error {
+		_, err := fmt.Fprintf(p.stdout, "Root API key, shown this once: %s\n", key)
+		return err
+	}
 	a, err := app.Open(ctx, c.Config)
 	if err != nil {
 		return errors.Join(err, ln.Close())
-	}
-	if a.FirstKey != "" {
-		fmt.Fprintf(p.stdout, "Root API key, shown this once: %s\n", a.FirstKey)
 	}
 	logger.LogAttrs(ctx, slog.LevelInfo, "serving",
 		slog.String("url", a.PublicURL()), slog.String("data", c.Data), slog.String("version", version()))

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/stelehq/stele/audit"
@@ -70,7 +70,7 @@ func (c *verifyCmd) verifyLog(ctx context.Context, p *process) error {
 		return err
 	}
 	if c.Vkey == "" {
-		if err := c.fetchKey(ctx, p); err != nil {
+		if err := c.fetchKey(ctx, p, client); err != nil {
 			return err
 		}
 	}
@@ -92,25 +92,20 @@ func (c *verifyCmd) verifyLog(ctx context.Context, p *process) error {
 		return unsound(err)
 	}
 	if c.Save != "" {
-		if err := os.WriteFile(c.Save, kept.checkpoint, 0o600); err != nil {
-			return err
+		if err := saveWhole(c.Save, kept.checkpoint); err != nil {
+			return fmt.Errorf("save the checkpoint: %w", err)
 		}
 	}
 	return c.print(p, report)
 }
 
 // fetchKey asks the server for its key: better than nothing, and said so.
-func (c *verifyCmd) fetchKey(ctx context.Context, p *process) error {
-	res, err := c.send(ctx, http.MethodGet, "/v1/log/vkey", "", nil)
+func (c *verifyCmd) fetchKey(ctx context.Context, p *process, client *audit.Client) error {
+	key, err := client.VerifierKey(ctx)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to the end
-	key, err := io.ReadAll(io.LimitReader(res.Body, 4096))
-	if err != nil {
-		return err
-	}
-	c.Vkey = strings.TrimSpace(string(key))
+	c.Vkey = strings.TrimSpace(key)
 	fmt.Fprintf(p.stderr, "Using the key the server gave just now; keep it and pass it with --vkey:\n%s\n", c.Vkey)
 	return nil
 }
@@ -168,4 +163,19 @@ func readInput(p *process, name string) ([]byte, error) {
 		return io.ReadAll(p.stdin)
 	}
 	return os.ReadFile(name) //nolint:gosec // a file the caller named
+}
+
+// saveWhole replaces a file by another, durably and never half: it may be the
+// only checkpoint its owner has.
+func saveWhole(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".stele-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // renamed away when all went well
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
 }

@@ -342,6 +342,19 @@ func TestIdempotency(t *testing.T) {
 		t.Errorf("%d entries, want 3", n)
 	}
 
+	// Also where faulty lines are left out: the repaired body is another.
+	parts := func(key, body string) *reply {
+		return h.call(http.MethodPost, events+"?partial=true", body, withHeader("Idempotency-Key", key), withHeader("Content-Type", ndjson))
+	}
+	parts("partial", minimal+"\n{oops").want(201)
+	if got := parts("partial", minimal+"\n"+minimal).fails(409, "idempotency_conflict"); got.Line != 0 || len(got.Errors) != 0 {
+		t.Errorf("the repaired request: %+v", got)
+	}
+	parts("partial", minimal+"\n{oops").want(201)
+	if n := h.size(); n != 4 {
+		t.Errorf("%d entries, want 4", n)
+	}
+
 	// Another organization's keys are its own.
 	h.call("POST", "/v1/organizations", `{"id":"other","name":"Other"}`).want(201)
 	var elsewhere appended

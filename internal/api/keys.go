@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/stelehq/stele/audit"
@@ -62,7 +63,12 @@ func (a *api) createKey(w http.ResponseWriter, r *server.Request) error {
 func mayLimit(r *server.Request, org string) error {
 	if org != "" {
 		_, err := r.AllowOrg(org)
-		return named("/organization_id", err)
+		if fault, ok := errors.AsType[*audit.Error](err); ok {
+			at := *fault
+			at.Field = "/organization_id"
+			return &at
+		}
+		return err
 	}
 	if scope := r.Scope(); scope != "" {
 		return audit.FieldErrorf(audit.CodeForbidden, "/organization_id", "your key is limited to an organization, so the keys it makes must be limited to it too: set organization_id to %q", scope)

@@ -154,6 +154,9 @@ func TestDeleteOrganization(t *testing.T) {
 	h.call("DELETE", "/v1/organizations/acme?confirm=Acme+Ltd", "").want(204)
 	h.get(events).fails(404, "not_found")
 	h.get(events, reader).fails(401, "unauthorized")
+	if got := h.get("/v1/keys").want(200); strings.Contains(string(got.body), "acme") {
+		t.Errorf("its keys are listed: %s", got.body)
+	}
 	h.get(strings.TrimPrefix(j.Download.URL, h.url), withHeader("Authorization", "")).fails(404, "not_found")
 	if n := h.size(); n != 0 {
 		t.Errorf("%d entries are left", n)
@@ -241,7 +244,7 @@ func TestKeys(t *testing.T) {
 		`{"role":"reader"}`:           {400, "invalid_request", "/name"},
 		`{"name":"x"}`:                {400, "invalid_request", "/role"},
 		`{"name":"x","role":"owner"}`: {400, "invalid_request", "/role"},
-		`{"name":"x","role":"reader","organization_id":"never"}`:     {404, "not_found", ""},
+		`{"name":"x","role":"reader","organization_id":"never"}`:     {404, "not_found", "/organization_id"},
 		`{"name":"x","role":"reader","key":"sk_of_my_own_choosing"}`: {422, "unknown_field", "/key"},
 	} {
 		if got := h.call("POST", "/v1/keys", body).fails(want.status, want.code); want.field != "" && got.Field != want.field {

@@ -416,7 +416,7 @@ func TestFacets(t *testing.T) {
 	if diff := cmp.Diff(want[1:], got.Values); diff != "" {
 		t.Error(diff)
 	}
-	for _, q := range []string{"", "?field=", "?field=nonsense", "?field=text", "?field=action&limit=0"} {
+	for _, q := range []string{"", "?field=", "?field=nonsense", "?field=text", "?field=received.after", "?field=action&limit=0"} {
 		if got := h.get("/v1/organizations/acme/facets" + q); got.status != 400 {
 			t.Errorf("%s: %d", q, got.status)
 		}

@@ -19,7 +19,13 @@ const (
 	// tailChunk is how much is collected, with nothing held in the store,
 	// before it is sent.
 	tailChunk = 64 << 10
+	// tailStep is how many entries are looked through at most, when the filters
+	// admit few, before it looks at the time again.
+	tailStep = 1 << 18
 )
+
+// errClosed ends a stream whose key no longer opens the log.
+var errClosed = errors.New("the log is no longer open to the key")
 
 // tail is one client that follows a log.
 type tail struct {
@@ -28,8 +34,10 @@ type tail struct {
 	ctl   *http.ResponseController
 	org   string
 	query audit.Query
-	next  uint64 // seq of the first entry not yet considered
-	sent  uint64 // one more than the seq the client was last told
+	open  func() error // whether the client would still be let in
+	due   time.Time    // when the next beat is, however busy the log
+	next  uint64       // seq of the first entry not yet considered
+	sent  uint64       // one more than the seq the client was last told
 	buf   []byte
 }
 
@@ -38,8 +46,15 @@ func (a *api) tailEvents(w http.ResponseWriter, r *server.Request) error {
 	if err != nil {
 		return err
 	}
-	t := &tail{api: a, w: w, ctl: http.NewResponseController(w), org: r.Org(), query: query}
+	t := &tail{
+		api: a, w: w, ctl: http.NewResponseController(w), org: r.Org(), query: query,
+		open: func() error { return a.stillOpen(r) }, due: a.Now().Add(a.tailBeat),
+	}
 	if t.next, err = a.tailStart(r, p); err != nil {
+		return err
+	}
+	t.buf = append(t.buf, "retry: 1000\n\n"...)
+	if err := t.appendPosition(r.Context()); err != nil {
 		return err
 	}
 	h := w.Header()
@@ -57,13 +72,11 @@ func (a *api) tailEvents(w http.ResponseWriter, r *server.Request) error {
 			cancel()
 		}
 	}()
-	t.buf = append(t.buf, "retry: 1000\n\n"...)
-	t.appendPosition()
 	// From here on there is no answer to put an error in: the stream ends, and
 	// the client asks again from where it was.
-	err = t.follow(ctx, func() error { return a.stillOpen(r) })
-	if ctx.Err() != nil {
-		return nil
+	err = t.follow(ctx)
+	if ctx.Err() != nil || errors.Is(err, errClosed) {
+		return nil // asked again, the client is told why
 	}
 	return err
 }
@@ -93,27 +106,15 @@ func (a *api) tailStart(r *server.Request, p params) (uint64, error) {
 	return seq + add, nil
 }
 
-// follow sends entries until ctx ends or the log is no longer open.
-func (t *tail) follow(ctx context.Context, open func() error) error {
+// follow sends entries until ctx ends or the log is no longer open, which is
+// errClosed.
+func (t *tail) follow(ctx context.Context) error {
 	for {
 		if err := t.catchUp(ctx); err != nil {
 			return err
 		}
 		err := t.wait(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if err := open(); err != nil {
-			return nil //nolint:nilerr // the stream ends; asked again, the client is told why
-		}
-		t.buf = append(t.buf, ": still here\n\n"...)
-		if t.sent < t.next {
-			t.appendPosition()
-		}
-		if err := t.flush(); err != nil {
+		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return err
 		}
 	}
@@ -122,19 +123,24 @@ func (t *tail) follow(ctx context.Context, open func() error) error {
 // wait returns when there are entries not yet considered, or DeadlineExceeded
 // when it is time for a beat.
 func (t *tail) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, t.api.tailBeat)
+	ctx, cancel := context.WithDeadline(ctx, t.due)
 	defer cancel()
 	return t.api.Ledger.Wait(ctx, t.org, t.next)
 }
 
-// catchUp sends what the log holds now.
+// catchUp sends what the log holds now, and beats when it is time. It looks at
+// the time before each part, because a log that is never silent, or a long one
+// that is read from its beginning, is caught up with for a long time.
 func (t *tail) catchUp(ctx context.Context) error {
 	for {
+		if err := t.beat(ctx); err != nil {
+			return err
+		}
 		head, err := t.api.Ledger.Head(ctx, t.org)
 		if err != nil {
 			return err
 		}
-		if err := t.collect(ctx, head.Size); err != nil {
+		if err := t.collect(ctx, min(head.Size, t.next+tailStep)); err != nil {
 			return err
 		}
 		if err := t.flush(); err != nil {
@@ -144,6 +150,23 @@ func (t *tail) catchUp(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// beat, when it is time, checks that the client may go on reading and says that
+// the stream lives, and how far it is when entries went by unsent.
+func (t *tail) beat(ctx context.Context) error {
+	if t.api.Now().Before(t.due) {
+		return nil
+	}
+	t.due = t.api.Now().Add(t.api.tailBeat)
+	if t.open() != nil {
+		return errClosed
+	}
+	t.buf = append(t.buf, ": still here\n\n"...)
+	if t.sent == t.next {
+		return nil
+	}
+	return t.appendPosition(ctx)
 }
 
 // collect puts entries up to seq to into the buffer, until that is full. The
@@ -171,16 +194,22 @@ func (t *tail) collect(ctx context.Context, to uint64) error {
 }
 
 // appendPosition tells the client up to where the stream is complete.
-func (t *tail) appendPosition() {
+func (t *tail) appendPosition(ctx context.Context) error {
 	t.sent = t.next
 	if t.next == 0 {
-		return
+		return nil
 	}
+	e, err := t.api.Ledger.EntryAt(ctx, t.org, t.next-1)
+	if err != nil {
+		return err
+	}
+	at := audit.Position{Seq: e.Seq, ReceivedAt: time.UnixMilli(e.ReceivedAt)}
 	t.buf = append(t.buf, "event: position\nid: "...)
-	t.buf = strconv.AppendUint(t.buf, t.next-1, 10)
-	t.buf = append(t.buf, "\ndata: {\"seq\":"...)
-	t.buf = strconv.AppendUint(t.buf, t.next-1, 10)
-	t.buf = append(t.buf, "}\n\n"...)
+	t.buf = strconv.AppendUint(t.buf, at.Seq, 10)
+	t.buf = append(t.buf, "\ndata: "...)
+	t.buf = appendPosition(t.buf, &at)
+	t.buf = append(t.buf, "\n\n"...)
+	return nil
 }
 
 // flush sends the buffer. A client that does not take it for long is let go by

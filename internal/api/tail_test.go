@@ -18,6 +18,8 @@ import (
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/schema"
 )
 
@@ -119,13 +121,14 @@ func (s *stream) entries(n int) []uint64 {
 
 func TestTail(t *testing.T) {
 	h := start(t, schema.ModeOpen)
-	h.append("[" + minimal + "," + minimal + "]")
+	old := h.append("[" + minimal + "," + minimal + "]")
 
 	fresh := h.tail(t, h.url, "")
 	if m, _ := fresh.next(); m.data != "1000" {
 		t.Errorf("first %+v, want the pause before a retry", m)
 	}
-	if m, _ := fresh.next(); m != (message{"position", "1", `{"seq":1}`}) {
+	position := fmt.Sprintf(`{"seq":1,"received_at":"%s"}`, old.Entries[1].ReceivedAt)
+	if m, _ := fresh.next(); m != (message{"position", "1", position}) {
 		t.Errorf("then %+v, want the position", m)
 	}
 	whole := h.tail(t, h.url, "from=0")
@@ -247,6 +250,59 @@ func TestTailEndsWithItsKey(t *testing.T) {
 	}
 	h.call(http.MethodDelete, "/v1/organizations/acme", "").want(204)
 	for ok := true; ok; _, ok = other.next() {
+	}
+}
+
+// keepBusy records events one after the other until the test ends.
+func (h *host) keepBusy(t *testing.T) {
+	t.Helper()
+	var ev event.Event
+	if err := event.NewDecoder().Decode([]byte(minimal), &ev); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for b := ledger.NewBatch("acme"); ctx.Err() == nil; b.Reset("acme") {
+			if err := b.Add(&ev); err != nil {
+				t.Error(err)
+			}
+			if _, err := h.ledger.Append(ctx, b); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { stop(); <-done })
+}
+
+// TestTailOfABusyLog follows a log to which something is added all the time: the
+// beat comes all the same, and with it the position and the end of a key.
+func TestTailOfABusyLog(t *testing.T) {
+	h := start(t, schema.ModeOpen, func(d *Deps) { d.tailBeat = 500 * time.Millisecond })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	limit := func(r *http.Request) { *r = *r.WithContext(ctx) }
+	secret := h.key(auth.RoleReader, "")
+	whole := h.tail(t, h.url, "", withKey(secret), limit)
+	none := h.tail(t, h.url, "q=action:none", limit)
+	h.keepBusy(t)
+	for m, ok := none.next(); m.event != "position"; m, ok = none.next() {
+		if !ok {
+			t.Fatal("a filter that admits nothing gets no position")
+		}
+	}
+	whole.entries(1)
+	identity, err := h.auth.Authenticate(t.Context(), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.call(http.MethodDelete, "/v1/keys/"+identity.KeyID, "").want(200)
+	for ok := true; ok; _, ok = whole.next() {
+	}
+	if ctx.Err() != nil {
+		t.Error("a revoked key goes on reading")
 	}
 }
 

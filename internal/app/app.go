@@ -36,10 +36,6 @@ type App struct {
 	Auth    *auth.Authenticator
 	Server  *server.Server
 
-	// FirstKey is the root key made at this start, to be shown once; empty at
-	// every other start.
-	FirstKey string
-
 	cfg     Config
 	metrics *metrics
 }
@@ -67,7 +63,10 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := a.openReaders(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.openSurfaces(ctx)
+	if err := a.openSurfaces(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.firstKey(ctx)
 }
 
 // openLog opens what orders and keeps events: store, signing key, ledger.
@@ -127,12 +126,14 @@ func (a *App) openReaders(ctx context.Context) error {
 	if a.Auth, err = auth.New(a.Catalog, a.cfg.RootKey); err != nil {
 		return fmt.Errorf("open keys: %w", err)
 	}
-	return a.firstKey(ctx)
+	return nil
 }
 
-// firstKey makes the root key of a server that has no other way in.
+// firstKey makes a root key for a server that no key opens. It is shown before
+// it is kept: one that was shown and not kept does no harm, and the next start
+// makes another; one that was kept and not shown would lock everybody out.
 func (a *App) firstKey(ctx context.Context) error {
-	if a.cfg.RootKey != "" {
+	if a.cfg.RootKey != "" || a.cfg.ShowKey == nil {
 		return nil
 	}
 	keys, _, err := a.Catalog.Keys(ctx, catalog.KeyOptions{Limit: 1})
@@ -142,7 +143,11 @@ func (a *App) firstKey(ctx context.Context) error {
 	if len(keys) > 0 {
 		return nil
 	}
-	a.FirstKey, _, err = a.Auth.CreateKey(ctx, catalog.Key{Name: "root", Role: auth.RoleAdmin})
+	secret := auth.NewSecret()
+	if err := a.cfg.ShowKey(secret); err != nil {
+		return fmt.Errorf("show the first root key: %w", err)
+	}
+	_, err = a.Auth.AddKey(ctx, secret, catalog.Key{Name: "root", Role: auth.RoleAdmin})
 	return err
 }
 
@@ -171,14 +176,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 
 // Ready says whether the server can commit, and if not why.
 func (a *App) Ready(context.Context) error {
-	s := a.Store.Stats()
-	if s.Failed != nil {
-		return s.Failed
-	}
-	if s.ReserveBytes > 0 && s.FreeBytes < s.ReserveBytes {
-		return fmt.Errorf("%w: %d MiB free, %d MiB are kept in reserve", ledger.ErrDiskFull, s.FreeBytes>>20, s.ReserveBytes>>20)
-	}
-	return nil
+	return a.Store.Refusing()
 }
 
 // PublicURL is the address clients use, without a slash at the end.
@@ -214,6 +212,9 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 // what it writes to.
 func (a *App) Close() error {
 	var errs []error
+	if a.Store != nil {
+		a.Store.StopWaiting()
+	}
 	if a.Exports != nil {
 		errs = append(errs, a.Exports.Close())
 	}

@@ -45,6 +45,9 @@ type Config struct {
 
 	// Now is the clock; time.Now when nil. For tests and the demo.
 	Now func() time.Time `kong:"-"`
+	// ShowKey shows the operator the root key that is made when no key opens
+	// the server; without it none is made.
+	ShowKey func(key string) error `kong:"-"`
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
 

@@ -22,14 +22,24 @@ type Log struct {
 	Catalog *catalog.Catalog
 }
 
-// OpenLog opens a data directory that exists and that no server uses.
-func OpenLog(ctx context.Context, data string, now func() time.Time) (*Log, error) {
+// offlineWindow keeps every idempotency receipt: what a server still remembers is
+// its setting, which a command that only looks does not know.
+const offlineWindow = 100 * 365 * 24 * time.Hour
+
+// OpenLog opens a data directory that exists and that no server uses. What the
+// store notices at opening goes to logger.
+func OpenLog(ctx context.Context, data string, now func() time.Time, logger *slog.Logger) (*Log, error) {
 	keyText, err := os.ReadFile(filepath.Join(data, checkpointKeyFile)) //nolint:gosec // the operator's own data directory
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a data directory: %w", data, err)
 	}
+	// Opening makes a database where there is none: a lost one must not pass
+	// for an empty one.
+	if manifests, err := filepath.Glob(filepath.Join(data, dbDir, "MANIFEST-*")); err != nil || len(manifests) == 0 {
+		return nil, fmt.Errorf("%s holds no database; put it back from a backup", filepath.Join(data, dbDir))
+	}
 	store, err := pebblestore.Open(pebblestore.Config{
-		Dir: filepath.Join(data, dbDir), ReserveBytes: -1, Now: now, Logger: slog.New(slog.DiscardHandler),
+		Dir: filepath.Join(data, dbDir), ReserveBytes: -1, IdempotencyWindow: offlineWindow, Now: now, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", data, err)

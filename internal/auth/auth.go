@@ -158,13 +158,18 @@ func (a *Authenticator) checkOrganization(ctx context.Context, id string) error 
 // [catalog.Catalog.CreateKey].
 func (a *Authenticator) CreateKey(ctx context.Context, k catalog.Key) (secret string, key *catalog.Key, err error) {
 	secret = NewSecret()
-	k.Hash = hashOf(secret)
-	k.Hint = secret[len(secret)-4:]
-	key, err = a.catalog.CreateKey(ctx, k)
-	if err != nil {
+	if key, err = a.AddKey(ctx, secret, k); err != nil {
 		return "", nil, err
 	}
 	return secret, key, nil
+}
+
+// AddKey is CreateKey for a secret that the caller made with [NewSecret] and has
+// already shown to whoever it is for.
+func (a *Authenticator) AddKey(ctx context.Context, secret string, k catalog.Key) (*catalog.Key, error) {
+	k.Hash = hashOf(secret)
+	k.Hint = secret[len(secret)-4:]
+	return a.catalog.CreateKey(ctx, k)
 }
 
 // NewSecret makes the text of a key: "sk_" and 43 characters, 256 random bits.

@@ -125,22 +125,43 @@ func (c *Catalog) applyTo(ctx context.Context, id string, changes []Change) erro
 
 // DeleteOrganization removes an organization and frees its external id and
 // domains. A tombstone stays, so that its id is never used again, and keys
-// limited to it no longer open anything. The log itself is the ledger's.
+// limited to it are revoked. The log itself is the ledger's.
 func (c *Catalog) DeleteOrganization(ctx context.Context, id string) error {
 	for range maxTries {
 		s, err := c.loadOrganization(ctx, id)
 		if err != nil {
 			return err
 		}
+		// Before the organization is gone, so that a deletion that is broken
+		// off can be done again.
+		if err := c.revokeKeysOf(ctx, id); err != nil {
+			return err
+		}
 		err = c.applyDelete(ctx, s)
 		if err == nil {
-			return nil
+			return c.revokeKeysOf(ctx, id) // made meanwhile
 		}
 		if !errors.Is(err, ErrConflict) {
 			return fmt.Errorf("delete organization %s: %w", id, err)
 		}
 	}
 	return errTooBusy(prefixOrganization + id)
+}
+
+func (c *Catalog) revokeKeysOf(ctx context.Context, org string) error {
+	limited := KeyOptions{Organization: org}
+	for s, err := range All[Key](ctx, c.kv, prefixKey, "") {
+		if err != nil {
+			return fmt.Errorf("revoke keys of %s: %w", org, err)
+		}
+		if !limited.admits(&s.Value) {
+			continue
+		}
+		if _, err := c.RevokeKey(ctx, s.Value.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Catalog) applyDelete(ctx context.Context, s *Stored[orgRecord]) error {

@@ -228,6 +228,44 @@ func TestUpdateMayNotChangeIdentity(t *testing.T) {
 	}
 }
 
+// TestDeleteOrganizationRevokesItsKeys looks at more keys than fit one page, and
+// leaves those of others.
+func TestDeleteOrganizationRevokesItsKeys(t *testing.T) {
+	c, _ := newCatalog()
+	for _, id := range []string{"acme", "globex"} {
+		o := NewOrganization(id)
+		o.ID = id
+		mustCreate(t, c, o)
+	}
+	var live []string
+	for i, org := range []string{"acme", "globex", "acme", ""} {
+		k, err := c.CreateKey(t.Context(), Key{Name: "ci", Role: RoleReader, Organization: org, Hash: [32]byte{byte(i + 1)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if org != "acme" {
+			live = append(live, k.ID)
+		}
+	}
+	if err := c.DeleteOrganization(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	keys, _, err := c.Keys(t.Context(), KeyOptions{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, k := range keys {
+		got = append(got, k.ID)
+	}
+	if diff := cmp.Diff(live, got); diff != "" {
+		t.Error(diff)
+	}
+	if k, err := c.KeyByHash(t.Context(), &[32]byte{1}); err != nil || k.RevokedAt.IsZero() {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
 func TestDeleteOrganization(t *testing.T) {
 	c, kv := newCatalog()
 	o := NewOrganization("Acme")

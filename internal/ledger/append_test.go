@@ -417,6 +417,41 @@ func TestPoolBound(t *testing.T) {
 	})
 }
 
+// The bounds in bytes, of what waits and of a commit.
+func TestBytesBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := newBatch(t, "acme", 0, 1).Bytes()
+		s := newStore()
+		var commits []int
+		l := open(t, s, func(c *ledger.Config) {
+			c.Limits = ledger.Limits{PoolBytes: 5 * one, CommitBytes: 3 * one}
+			c.OnCommit = func(st ledger.CommitStats) { commits = append(commits, st.Events) }
+		})
+		entered, goOn := stall(s)
+		var wg sync.WaitGroup
+		wg.Go(func() { record(t, l, "acme", 0, 1) })
+		<-entered
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() { _, _ = l.Append(ctx, newBatch(t, "acme", 0, 5)) })
+		synctest.Wait()
+		_, err := l.Append(t.Context(), newBatch(t, "acme", 0, 1))
+		wantCode(t, err, audit.CodeOverloaded)
+		cancel() // what is taken back makes room
+		synctest.Wait()
+		for range 5 {
+			wg.Go(func() { record(t, l, "acme", 0, 1) })
+			synctest.Wait()
+		}
+		s.onCommit = nil
+		goOn <- struct{}{}
+		wg.Wait()
+		if want := []int{1, 3, 2}; !slices.Equal(commits, want) {
+			t.Errorf("commits of %v events, want %v", commits, want)
+		}
+		verify(t, l, "acme")
+	})
+}
+
 func TestCommitBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
@@ -561,7 +596,13 @@ func TestIdleStateIsForgotten(t *testing.T) {
 	if st := l.Stats(); st.Organizations != 3 {
 		t.Fatalf("%d organizations in memory", st.Organizations)
 	}
-	for i := range 10 {
+	for i := range 5 {
+		record(t, l, "org9", i, 1)
+	}
+	if st := l.Stats(); st.Organizations != 3 {
+		t.Fatalf("%d organizations in memory", st.Organizations)
+	}
+	for i := range 9 {
 		if n := len(verify(t, l, fmt.Sprint("org", i))); n != 3 {
 			t.Fatalf("org%d has %d entries", i, n)
 		}

@@ -37,9 +37,10 @@ type Batch struct {
 	// with the same entries; with others it is refused. Events may have keys
 	// of their own besides.
 	RequestKey string
-	// Partial records what can be recorded and reports conflicting keys per
-	// event, in Outcome.Err. Without it a batch is recorded whole or not at
-	// all. Set it before Append.
+	// Partial records what can be recorded and reports conflicting keys of
+	// events one by one, in Outcome.Err. A conflict of the RequestKey refuses
+	// the batch all the same. Without Partial a batch is recorded whole or not
+	// at all. Set it before Append.
 	Partial bool
 
 	*load

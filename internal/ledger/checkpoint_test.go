@@ -139,7 +139,17 @@ func TestTwoServersSign(t *testing.T) {
 			}
 		}
 	}
-	// They sign at the same moment.
+	// One signs while the other is about to.
+	record(t, a, "acme", 0, 1)
+	s.onApply = func() error {
+		s.onApply = nil
+		checkpoint(t, b)
+		return nil
+	}
+	if cp, _ := checkpoint(t, a); cp.Size != 21 {
+		t.Errorf("size %d", cp.Size)
+	}
+	// All at the same moment.
 	var wg sync.WaitGroup
 	record(t, a, "acme", 0, 1)
 	for _, l := range []*ledger.Ledger{a, b, open(t, s)} {

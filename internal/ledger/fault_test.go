@@ -35,6 +35,24 @@ func TestCommitFailsAndDidNotLand(t *testing.T) {
 	verify(t, l, "acme")
 }
 
+// The store says that only a restart will show what came of the commit: then its
+// head proves nothing, and nobody is told that nothing was recorded.
+func TestCommitOutcomeUnknown(t *testing.T) {
+	s, told := newStore(), &bytes.Buffer{}
+	l := open(t, s, logTo(told))
+	record(t, l, "acme", 0, 3)
+	s.onCommit = func(*ledger.Commit) (bool, error) {
+		return false, fmt.Errorf("sync: %w: %w", ledger.ErrOutcomeUnknown, errDisk)
+	}
+	_, err := l.Append(t.Context(), newBatch(t, "acme", 3, 2))
+	if e := fault(t, err, audit.CodeUnavailable); !strings.Contains(e.Message, "not known whether") {
+		t.Errorf("%q does not say that it is not known", e.Message)
+	}
+	if !strings.Contains(told.String(), "restart the server") || !strings.Contains(told.String(), errDisk.Error()) {
+		t.Errorf("operator was told %q", told)
+	}
+}
+
 func TestCommitFailsButLanded(t *testing.T) {
 	s, told := newStore(), &bytes.Buffer{}
 	l := open(t, s, logTo(told))

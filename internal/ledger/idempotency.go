@@ -24,6 +24,7 @@ const (
 // resolution is the verdict on an event, and what goes with it.
 type resolution struct {
 	is      verdict
+	whole   bool // isConflict: of the request's key, so that all of it is refused
 	outcome Outcome
 	repeats int    // isRepeat: the other event's index in the keyTable
 	entries [2]int // isNew: where the event's keys are in the keyTable, -1 for none
@@ -53,7 +54,7 @@ func (l *Ledger) refusal(ctx context.Context, ld *load, res resolution, err erro
 	switch {
 	case err != nil:
 		return l.internalFault(ctx, ld.org, "look up idempotency keys", err)
-	case res.is == isConflict && !ld.partial:
+	case res.is == isConflict && (res.whole || !ld.partial):
 		return res.outcome.Err
 	}
 	return nil
@@ -171,7 +172,7 @@ func conflict(i, n int) resolution {
 		err = audit.FieldErrorf(audit.CodeIdempotencyConflict, "Idempotency-Key",
 			"The idempotency key was used before for a request with other events; use a new key for a new request.")
 	}
-	return resolution{is: isConflict, outcome: Outcome{Err: err}}
+	return resolution{is: isConflict, whole: n == 0, outcome: Outcome{Err: err}}
 }
 
 // internalFault tells the operator why a log cannot be appended to, and returns

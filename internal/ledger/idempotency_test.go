@@ -156,6 +156,45 @@ func TestRequestKey(t *testing.T) {
 	}
 }
 
+// A request's key stands for the whole request, also where events may be refused
+// one by one.
+func TestRequestKeyOfAPartialBatch(t *testing.T) {
+	l := open(t, newStore())
+	both := func(b *ledger.Batch) { b.RequestKey, b.Partial = "r1", true }
+	first := mustSend(t, l, both, newEvent(1, ""))
+	for name, events := range map[string][]*event.Event{
+		"repaired": {newEvent(1, ""), newEvent(2, "")},
+		"other":    {newEvent(3, "")},
+	} {
+		_, err := send(t, l, both, events...)
+		if e := fault(t, err, audit.CodeIdempotencyConflict); e.Line != 0 || e.Field != "Idempotency-Key" {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	if o := mustSend(t, l, both, newEvent(1, ""))[0]; !o.Duplicate || o.ID != first[0].ID {
+		t.Errorf("sent again: %+v", o)
+	}
+	if n := len(verify(t, l, "acme")); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+	// The keys of events are looked at one by one, unless the request's is
+	// found to be another's on the way: then what came before is free again.
+	mustSend(t, l, nil, newEvent(4, "own"))
+	both = func(b *ledger.Batch) { b.RequestKey, b.Partial = "r2", true }
+	got := mustSend(t, l, both, newEvent(7, "own"), newEvent(6, ""))
+	if got[0].Err == nil || got[0].Err.Line != 1 || got[1].Err != nil {
+		t.Errorf("%+v", got)
+	}
+	_, err := send(t, l, both, newEvent(8, "fresh"), newEvent(6, ""))
+	wantCode(t, err, audit.CodeIdempotencyConflict)
+	if o := mustSend(t, l, nil, newEvent(9, "fresh"))[0]; o.Err != nil || o.Duplicate {
+		t.Errorf("%+v", o)
+	}
+	if n := len(verify(t, l, "acme")); n != 4 {
+		t.Errorf("%d entries", n)
+	}
+}
+
 func TestKeysAreForgottenAfterTheWindow(t *testing.T) {
 	c := &clock{ms: 1_772_000_000_000}
 	l := open(t, newStore(), at(c), func(cfg *ledger.Config) { cfg.IdempotencyWindow = time.Hour })

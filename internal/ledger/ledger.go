@@ -179,6 +179,33 @@ func (l *Ledger) Stats() Stats {
 	return Stats{Organizations: len(l.logs), Waiting: l.waiting.Load()}
 }
 
+// DropEmpty ends a log that has no entries and reports whether it had none.
+// Batches that wait for it or come later are then refused as after Drop. Otherwise
+// nothing happens, so no entry that was acknowledged is ever lost by it.
+func (l *Ledger) DropEmpty(ctx context.Context, org string) (bool, error) {
+	lg, err := l.acquire(org)
+	if err != nil {
+		return false, err
+	}
+	defer l.release(lg)
+	lg.own.Lock() // waits for the commit under way; none begins until it is given back
+	defer lg.own.Unlock()
+	head, err := l.Head(ctx, org)
+	if err != nil || head.Size > 0 {
+		return false, err
+	}
+	l.refuseFrom(lg)
+	return true, nil
+}
+
+// refuseFrom makes batches be refused that are not in a commit yet.
+func (l *Ledger) refuseFrom(lg *logState) {
+	l.mu.Lock()
+	l.dropped[lg.org] = struct{}{}
+	l.mu.Unlock()
+	lg.dropped.Store(true)
+}
+
 // Drop removes an organization's log for good. Batches that wait for it, or come
 // later, are refused (not_found) for as long as the process lives; after that it
 // is for the catalog not to give the id to another organization. The newest
@@ -190,13 +217,9 @@ func (l *Ledger) Drop(ctx context.Context, org string) error {
 		return err
 	}
 	defer l.release(lg)
-	l.mu.Lock()
-	l.dropped[org] = struct{}{}
-	l.mu.Unlock()
-	lg.dropped.Store(true)
+	l.refuseFrom(lg)
 	lg.own.Lock() // waits for the commit under way
 	defer lg.own.Unlock()
-	lg.head, lg.loaded = Head{}, false
 	if err := l.cfg.Store.Drop(ctx, org); err != nil {
 		return fmt.Errorf("drop log: %w", err)
 	}

@@ -130,8 +130,19 @@ func (l *Ledger) commit(ctx context.Context, lg *logState, r *round) error {
 		l.cfg.Logger.ErrorContext(ctx, "the disk is full: events are refused",
 			slog.String("organization", lg.org), slog.Any("error", err))
 		return audit.Errorf(audit.CodeDiskFull, "The server's disk is full; nothing was recorded. Reading still works.")
+	case errors.Is(err, ErrOutcomeUnknown):
+		lg.loaded = false
+		l.cfg.Logger.ErrorContext(ctx, "a commit failed and whether it landed shows after a restart: restart the server",
+			slog.String("organization", lg.org), slog.Any("error", err))
+		return errOutcome()
 	}
 	return l.settle(ctx, lg, r, err)
+}
+
+// errOutcome is the honest answer when nobody can say what came of a commit.
+func errOutcome() error {
+	return audit.Errorf(audit.CodeUnavailable,
+		"The store failed and it is not known whether the events were recorded; send them again with the same idempotency keys.")
 }
 
 // settle finds out whether a commit landed that returned an error which does not
@@ -139,14 +150,13 @@ func (l *Ledger) commit(ctx context.Context, lg *logState, r *round) error {
 func (l *Ledger) settle(ctx context.Context, lg *logState, r *round, cause error) error {
 	logger := l.cfg.Logger.With(slog.String("organization", lg.org), slog.Any("error", cause),
 		slog.Uint64("from", r.commit.Prev), slog.Uint64("to", r.commit.Head.Size))
-	landed, err := l.landed(ctx, lg, r)
+	lg.loaded = false // unless it landed the next round reads the head again
+	landed, err := l.landed(ctx, lg.org, r.commit.Head)
 	switch {
 	case err != nil:
-		lg.loaded = false
 		logger.ErrorContext(ctx, "a commit failed and its outcome cannot be read: the log takes no events until it can",
 			slog.Any("read_error", err))
-		return audit.Errorf(audit.CodeUnavailable,
-			"The store failed and it is not known whether the events were recorded; send them again with the same idempotency keys.")
+		return errOutcome()
 	case landed:
 		r.advance(lg)
 		logger.WarnContext(ctx, "a commit failed but landed: it is acknowledged")
@@ -156,21 +166,15 @@ func (l *Ledger) settle(ctx context.Context, lg *logState, r *round, cause error
 	return audit.Errorf(audit.CodeUnavailable, "The store failed; nothing was recorded. Try again.")
 }
 
-// landed reports whether the round's commit is in the log.
-func (l *Ledger) landed(ctx context.Context, lg *logState, r *round) (bool, error) {
-	now, err := l.cfg.Store.Head(ctx, lg.org)
-	if err != nil {
-		return false, err
+// landed reports whether the commit that makes want the head is in the log.
+func (l *Ledger) landed(ctx context.Context, org string, want Head) (bool, error) {
+	now, err := l.cfg.Store.Head(ctx, org)
+	if err != nil || now.Size <= want.Size {
+		return now.Equal(want), err
 	}
-	want := r.commit.Head
-	if now.Size <= want.Size {
-		lg.loaded = now.Equal(lg.head)
-		return now.Equal(want), nil
-	}
-	// Another writer went on from some head: ours, if the tree of now has
-	// our root at our size.
-	lg.loaded = false
-	root, err := l.tiles.root(ctx, lg.org, want.Size)
+	// Another writer went on from some head: from ours, if the tree has our
+	// root at our size.
+	root, err := l.tiles.root(ctx, org, want.Size)
 	return root == want.Root(), err
 }
 

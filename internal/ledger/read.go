@@ -52,7 +52,7 @@ func (l *Ledger) Entry(ctx context.Context, org, id string) (*event.Entry, error
 // EntryAt returns an entry by its place, or not_found (audit.Error). The entry is
 // the caller's.
 func (l *Ledger) EntryAt(ctx context.Context, org string, seq uint64) (*event.Entry, error) {
-	if seq >= maxEntries {
+	if seq >= maxEntries { // and seq+1 does not wrap
 		return nil, noEntry()
 	}
 	for e, err := range l.cfg.Store.Read(ctx, org, seq, seq+1) {

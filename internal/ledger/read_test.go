@@ -12,6 +12,7 @@ import (
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
 )
 
 func TestEntryByID(t *testing.T) {
@@ -167,7 +168,7 @@ func TestWaitFollows(t *testing.T) {
 
 func TestDrop(t *testing.T) {
 	s := newStore()
-	l := open(t, s)
+	l := open(t, s, func(c *ledger.Config) { c.Limits.Organizations = 1 })
 	record(t, l, "acme", 0, 300)
 	record(t, l, "globex", 0, 3)
 	if _, err := l.Tile(t.Context(), "acme", 0, 0, 256); err != nil {
@@ -179,6 +180,10 @@ func TestDrop(t *testing.T) {
 	if h, err := l.Head(t.Context(), "acme"); err != nil || h.Size != 0 {
 		t.Errorf("%+v, %v", h, err)
 	}
+	if n := ledger.CachedTiles(l); n != 0 {
+		t.Errorf("%d tiles of a dropped log are kept", n)
+	}
+	record(t, l, "globex", 3, 1) // the only state that is kept
 	_, err := l.Append(t.Context(), newBatch(t, "acme", 0, 1))
 	wantCode(t, err, audit.CodeNotFound)
 	_, err = l.Tile(t.Context(), "acme", 0, 0, 256)
@@ -187,6 +192,35 @@ func TestDrop(t *testing.T) {
 		t.Error(err)
 	}
 	verify(t, l, "globex")
+}
+
+// An entry on its way keeps the log; one that comes after its end is refused.
+func TestDropEmpty(t *testing.T) {
+	s := newStore()
+	l := open(t, s)
+	entered, goOn := stall(s)
+	var wg sync.WaitGroup
+	wg.Go(func() { record(t, l, "acme", 0, 1) })
+	<-entered
+	wg.Go(func() {
+		if empty, err := l.DropEmpty(t.Context(), "acme"); empty || err != nil {
+			t.Errorf("%v, %v", empty, err)
+		}
+	})
+	for range 1000 { // time to be wrong in
+		runtime.Gosched()
+	}
+	s.onCommit = nil
+	goOn <- struct{}{}
+	wg.Wait()
+	record(t, l, "acme", 1, 1)
+	verify(t, l, "acme")
+
+	if empty, err := l.DropEmpty(t.Context(), "globex"); !empty || err != nil {
+		t.Errorf("%v, %v", empty, err)
+	}
+	_, err := l.Append(t.Context(), newBatch(t, "globex", 0, 1))
+	wantCode(t, err, audit.CodeNotFound)
 }
 
 // Batches that wait for a log while it is dropped are refused, not recorded into

@@ -32,6 +32,9 @@ var (
 	// ErrDiskFull says that the commit was refused for lack of space:
 	// nothing was written, reading goes on.
 	ErrDiskFull = errors.New("disk full")
+	// ErrOutcomeUnknown says that all or nothing was written, and that Head
+	// cannot tell which before the store is opened again.
+	ErrOutcomeUnknown = errors.New("whether it was written shows after a restart")
 	// ErrNotFound says that the thing asked for is not in the store.
 	ErrNotFound = errors.New("not found")
 )
@@ -52,7 +55,8 @@ type Store interface { //nolint:interfacebloat // seven: one for each thing a lo
 	// Commit appends to one log, atomically: when it returns nil everything
 	// in c is durable (fsynced) and visible to every other method, when it
 	// returns ErrHeadMoved or ErrDiskFull nothing of it is there. After any
-	// other error either all or nothing of c is there, and only Head tells.
+	// other error either all or nothing of c is there, and only Head tells;
+	// after ErrOutcomeUnknown not even that, until the store is opened again.
 	// It does not keep c or what it points to.
 	Commit(ctx context.Context, c *Commit) error
 

@@ -18,10 +18,6 @@ import (
 // tileCacheSize bounds the cache of tiles: 512 of at most 8 KiB.
 const tileCacheSize = 512
 
-// maxTileLevel is the highest level of a tile that a log can have: the tree of
-// maxEntries has 2^40 leaves.
-const maxTileLevel = 40 / tileHeight
-
 // Tile returns the first width hashes (1 to TileWidth) of a tile as C2SP
 // tlog-tiles serves it, 32 bytes each. It is not_found (audit.Error) when the log
 // has not that many yet. Hashes never change.
@@ -78,7 +74,7 @@ func (l *Ledger) haveTile(ctx context.Context, org string, level int, index uint
 	if err != nil {
 		return err
 	}
-	if level < 0 || level > maxTileLevel || index >= maxEntries ||
+	if level < 0 || index >= maxEntries ||
 		index*TileWidth+uint64(width) > head.Size>>(tileHeight*level) {
 		return audit.Errorf(audit.CodeNotFound, "The log does not have that tile; it has %d entries.", head.Size)
 	}

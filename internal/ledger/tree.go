@@ -9,6 +9,10 @@ import (
 // tileHeight is log2 of TileWidth: tile level l holds the tree's level 8·l.
 const tileHeight = 8
 
+// maxTileLevel is the highest level of a tile that a log can have: the tree of
+// maxEntries has 2^40 leaves.
+const maxTileLevel = 40 / tileHeight
+
 // leafPrefix is what RFC 6962 puts before a record to hash it. A batch keeps it
 // in front of each record, so that a leaf is hashed from one piece of memory.
 const leafPrefix = 0x00

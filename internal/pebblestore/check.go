@@ -160,7 +160,7 @@ func (c *checker) reportDamaged(log *checkedLog, next uint64) {
 func (c *checker) rows(org string) error {
 	r := &c.reader
 	for i := range int(r.rows) {
-		seq := r.first + uint64(i) //nolint:gosec // an index
+		seq := r.first + uint64(i)
 		if err := event.DecodeRow(r.row(i), &c.event); err != nil {
 			return corrupt(org, seq, seq+1, "row", err)
 		}
@@ -239,7 +239,7 @@ func (c *checker) chunk(key, value []byte) error {
 		if w.seen > 0 && bytes.Compare(r.Key[:], w.last[:]) <= 0 {
 			return errors.New("receipts are out of order")
 		}
-		if !w.window.filter.has(&r.Key) || r.ReceivedAt > w.newest {
+		if !w.filter.has(&r.Key) || r.ReceivedAt > w.newest {
 			return fmt.Errorf("filter of window %d does not know a receipt", w.id)
 		}
 		w.seen++

@@ -180,7 +180,7 @@ const maxLevel = 8
 // encodeCommit writes everything of a commit but its receipts into the request's
 // batch.
 func (s *Store) encodeCommit(r *request, c *ledger.Commit, cur *head) error {
-	e := s.encoders.Get().(*runEncoder) //nolint:errcheck // the pool holds nothing else
+	e := s.encoders.Get().(*runEncoder)
 	defer s.encoders.Put(e)
 	if err := encodeRuns(r.batch, e, c, cur.maxOccurred); err != nil {
 		return err
@@ -228,7 +228,7 @@ func encodeRuns(b *pebble.Batch, e *runEncoder, c *ledger.Commit, priorMax int64
 
 // runLen is how many of rows make up the run that begins at seq.
 func runLen(seq uint64, rows [][]byte) int {
-	limit := min(len(rows), maxRunRows, int(ledger.BlockSize-seq%ledger.BlockSize)) //nolint:gosec // at most BlockSize
+	limit := min(len(rows), maxRunRows, int(ledger.BlockSize-seq%ledger.BlockSize))
 	size := 0
 	for i, row := range rows[:limit] {
 		size += len(row)
@@ -274,7 +274,7 @@ func encodeDrop(b *pebble.Batch, org string, cur *head) error {
 }
 
 func (s *Store) newRequest() *request {
-	r := s.requests.Get().(*request) //nolint:errcheck // the pool holds nothing else
+	r := s.requests.Get().(*request)
 	r.batch = s.db.NewBatch()
 	return r
 }

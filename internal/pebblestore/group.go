@@ -122,13 +122,14 @@ func (c *committer) flush() {
 	}
 	start := c.s.now()
 	if c.catalog {
-		c.s.kv.mu.Lock()
+		c.s.kv.freeze()
 	}
 	stats := CommitStats{Commits: len(c.members), Rows: c.rows, Waited: start.Sub(c.members[0].start)}
 	stats.Bytes, stats.Err = c.write()
-	c.settle(stats.Err)
 	if c.catalog {
-		c.s.kv.mu.Unlock()
+		c.s.kv.thaw(func() { c.settle(stats.Err) })
+	} else {
+		c.settle(stats.Err)
 	}
 	stats.Duration = c.s.now().Sub(start)
 	c.answer(stats.Err)
@@ -157,7 +158,7 @@ func (c *committer) write() (size int, err error) {
 	}
 	if err := c.s.apply(batch, how); err != nil {
 		c.members[0].batch = nil // Pebble may still hold it
-		return size, fmt.Errorf("commit group: whether it landed shows after a restart: %w", err)
+		return size, fmt.Errorf("commit group: %w: %w", ledger.ErrOutcomeUnknown, err)
 	}
 	return size, nil
 }
@@ -197,8 +198,8 @@ func (c *committer) answer(err error) {
 func (s *Store) apply(batch *pebble.Batch, options *pebble.WriteOptions) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.wedged.Store(true)
 			s.fs.fail(fmt.Errorf("pebble: %v", r))
+			s.fs.wedge() // it may hold its locks
 			err = s.fs.failed()
 		}
 	}()

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,8 +26,9 @@ const (
 	// fileLog is a write-ahead log. Pebble panics when one cannot be written,
 	// partly with a mutex in a state that ends the process whatever recovers.
 	fileLog
-	// fileManifest is the list of tables, or a marker that names it. Pebble ends
-	// the process when one cannot be written.
+	// fileManifest is the list of tables, or a marker that names it. When one
+	// cannot be written, Pebble ends the process, and is in no state to go on if
+	// it is kept from that.
 	fileManifest
 	// fileDir is a directory, opened to be synced. Pebble panics when it cannot.
 	fileDir
@@ -47,12 +49,12 @@ func kindOf(name string) fileKind {
 // guardFS is the file system under Pebble. It turns failures that would end the
 // process into a failed store:
 //
-//   - When a write-ahead log cannot be written or synced, or a directory not
-//     synced, or Pebble gives up on its manifest, the store fails, once and for
-//     good. From then on the disk is left as it is: writes of logs pretend to
-//     succeed, so that Pebble stays whole for readers, everything else gets
-//     errFrozen. Whoever commits looks at [guardFS.failed] after Pebble said that
-//     a batch is synced, and before anybody is told so.
+//   - When a write-ahead log cannot be written or synced, a directory not synced
+//     or a manifest not written, the store fails, once and for good. From then on
+//     the disk is left as it is: writes of logs pretend to succeed, so that Pebble
+//     stays whole for readers, those of a manifest never return, and all others get
+//     errFrozen. Whoever commits looks at [guardFS.failed] after Pebble said that a
+//     batch is synced, and before anybody is told so.
 //   - When there is no space for a log or manifest, the write waits until there
 //     is. Meanwhile full is true, and the store takes no commits.
 //   - When background work fails, which Pebble repeats at once, the repetitions
@@ -82,6 +84,9 @@ type guardFS struct {
 
 	closing   chan struct{}
 	closeOnce sync.Once
+	// wedged is closed when part of Pebble will never return.
+	wedged    chan struct{}
+	wedgeOnce sync.Once
 }
 
 const (
@@ -96,7 +101,7 @@ const (
 
 func newGuardFS(fs vfs.FS, now func() time.Time) *guardFS {
 	return &guardFS{
-		FS: fs, now: now, retry: 200 * time.Millisecond, closing: make(chan struct{}),
+		FS: fs, now: now, retry: 200 * time.Millisecond, closing: make(chan struct{}), wedged: make(chan struct{}),
 		onFail: func(error) {}, onFull: func() {},
 	}
 }
@@ -184,16 +189,34 @@ func (g *guardFS) forgive(what, name string, op func() error) {
 	}
 }
 
-// write does something that takes space to a file.
-func (g *guardFS) write(kind fileKind, op func() error) error {
-	switch {
-	case g.frozen():
-		return errFrozen
-	case kind == fileTable:
-		return op()
-	default:
-		return g.persist(op)
+// wedge says that part of Pebble will never return.
+func (g *guardFS) wedge() { g.wedgeOnce.Do(func() { close(g.wedged) }) }
+
+// manifest does something to a manifest. When that fails, Pebble, which holds none
+// of its locks here, is kept from learning of it: it would panic over what it had
+// prepared.
+func (g *guardFS) manifest(what, name string, op func() error) error {
+	err := errFrozen
+	if !g.frozen() {
+		err = op()
 	}
+	if err == nil || !g.armed.Load() {
+		return err
+	}
+	g.fail(fmt.Errorf("%s %s: %w", what, filepath.Base(name), err))
+	g.wedge()
+	select {}
+}
+
+// write does something that takes space to a file that is no log.
+func (g *guardFS) write(what, name string, op func() error) error {
+	if kindOf(name) == fileManifest {
+		return g.manifest(what, name, func() error { return g.persist(op) })
+	}
+	if g.frozen() {
+		return errFrozen
+	}
+	return op()
 }
 
 // create makes a file by one of the ways of vfs.FS.
@@ -214,7 +237,7 @@ func (g *guardFS) create(name string, make func() (vfs.File, error)) (vfs.File, 
 		}
 		return &guardedFile{File: f, fs: g, name: name, kind: kind}, nil
 	}
-	if err := g.write(kind, op); err != nil {
+	if err := g.write("create", name, op); err != nil {
 		return nil, err
 	}
 	return &guardedFile{File: f, fs: g, name: name, kind: kind}, nil
@@ -255,24 +278,34 @@ func (g *guardFS) OpenDir(name string) (vfs.File, error) {
 	return &guardedFile{File: f, fs: g, name: name, kind: fileDir}, nil
 }
 
+// Lock implements [vfs.FS]. The store holds the lock, for longer than Pebble may
+// know.
+func (g *guardFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
 // Link implements [vfs.FS].
 func (g *guardFS) Link(oldname, newname string) error {
-	return g.write(kindOf(newname), func() error { return g.FS.Link(oldname, newname) })
+	return g.write("link", newname, func() error { return g.FS.Link(oldname, newname) })
 }
 
 // Rename implements [vfs.FS].
 func (g *guardFS) Rename(oldname, newname string) error {
-	return g.write(kindOf(newname), func() error { return g.FS.Rename(oldname, newname) })
+	return g.write("rename", newname, func() error { return g.FS.Rename(oldname, newname) })
 }
 
 // Remove implements [vfs.FS].
 func (g *guardFS) Remove(name string) error {
-	return g.write(fileTable, func() error { return g.FS.Remove(name) })
+	if g.frozen() {
+		return errFrozen
+	}
+	return g.FS.Remove(name)
 }
 
 // RemoveAll implements [vfs.FS].
 func (g *guardFS) RemoveAll(name string) error {
-	return g.write(fileTable, func() error { return g.FS.RemoveAll(name) })
+	if g.frozen() {
+		return errFrozen
+	}
+	return g.FS.RemoveAll(name)
 }
 
 // Unwrap implements [vfs.FS].
@@ -303,13 +336,13 @@ func (f *guardedFile) Write(p []byte) (int, error) {
 		f.fs.forgive("write", f.name, func() error { return f.fs.persist(op) })
 		return len(p), nil
 	}
-	err := f.fs.write(f.kind, op)
+	err := f.fs.write("write", f.name, op)
 	return done, err
 }
 
 // WriteAt implements [vfs.File].
 func (f *guardedFile) WriteAt(p []byte, off int64) (n int, err error) {
-	err = f.fs.write(f.kind, func() (err error) {
+	err = f.fs.write("write", f.name, func() (err error) {
 		n, err = f.File.WriteAt(p, off)
 		return err
 	})
@@ -320,6 +353,9 @@ func (f *guardedFile) sync(op func() error) error {
 	if f.forgiving() {
 		f.fs.forgive("sync", f.name, op)
 		return nil
+	}
+	if f.kind == fileManifest {
+		return f.fs.manifest("sync", f.name, op)
 	}
 	if f.fs.frozen() {
 		return errFrozen
@@ -356,11 +392,13 @@ func (f *guardedFile) Close() error {
 		return nil
 	}
 	err := f.File.Close()
-	if err != nil && f.forgiving() {
+	switch {
+	case err == nil, f.kind == fileTable:
+		return err
+	case f.kind != fileManifest: // which was synced, or is no longer used
 		f.fs.fail(fmt.Errorf("close %s: %w", filepath.Base(f.name), err))
-		return nil
 	}
-	return err
+	return nil
 }
 
 // Stat implements [vfs.File]. Pebble asks for the size of a log that it reuses,

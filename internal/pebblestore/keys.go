@@ -31,14 +31,14 @@ const maxOrgBytes = 255
 // valueVersion is the first byte of every value written here.
 const valueVersion = 1
 
-// castagnoli is the polynomial that processors compute.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is the polynomial that processors compute. The table is made once.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 const sumBytes = 4
 
 // appendOrgKey appends what all keys of one kind and organization begin with.
 func appendOrgKey(dst []byte, kind byte, org string) []byte {
-	dst = append(dst, kind, byte(len(org)))
+	dst = append(dst, kind, byte(len(org))) //nolint:gosec // at most maxOrgBytes
 	return append(dst, org...)
 }
 
@@ -55,7 +55,7 @@ func keysKey(dst []byte, org string, block uint64) []byte {
 }
 
 func nodeKey(dst []byte, org string, level int, index uint64) []byte {
-	dst = append(appendOrgKey(dst, kindNode, org), byte(level))
+	dst = append(appendOrgKey(dst, kindNode, org), byte(level)) //nolint:gosec // at most maxLevel
 	return binary.BigEndian.AppendUint64(dst, index)
 }
 
@@ -71,8 +71,8 @@ func chunkKey(dst []byte, window uint64, first *ledger.Key) []byte {
 	return append(windowKey(dst, kindChunk, window), first[:]...)
 }
 
-func recordKey(dst []byte, key string) []byte {
-	return append(append(dst, kindRecord), key...)
+func recordKey(key string) []byte {
+	return append([]byte{kindRecord}, key...)
 }
 
 // keyNumber is the number that a key ends with.
@@ -102,7 +102,7 @@ func seal(key, value []byte, start int) []byte {
 }
 
 func sumOf(key, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+	return crc32.Update(crc32.Checksum(key, castagnoli()), castagnoli(), value)
 }
 
 // unseal checks version and checksum of a value and returns what is between.

@@ -5,12 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/ledger"
 )
 
 const (
@@ -22,9 +25,13 @@ const (
 type records struct {
 	db *pebble.DB
 
-	// mu is held by the committer while a group with changes is being written,
-	// so that no reader sees what is not durable.
+	// mu guards what follows. It is held for moments, never over a write: a
+	// write may wait for space, and reading goes on then.
 	mu sync.RWMutex
+	// before is what readers see while a group with changes is being written,
+	// since Pebble shows a batch before its sync ends; nil at other times. The
+	// committer sets and closes it, readers use it under mu.
+	before *pebble.Snapshot
 	// unknown are the keys whose last change failed: what is there shows only
 	// after the store was opened again.
 	unknown map[string]bool
@@ -42,18 +49,43 @@ func (s *Store) Get(ctx context.Context, key string) (catalog.Record, error) {
 	if s.kv.unknown[key] {
 		return catalog.Record{}, fmt.Errorf("get record %q: %w", key, errUnknown)
 	}
-	record, err := s.kv.read(key)
+	record, err := readRecord(s.kv.durable(), key)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return catalog.Record{}, fmt.Errorf("get record %q: %w", key, err)
 	}
 	return record, err
 }
 
-// read returns the record in the database. The caller holds mu or is the
-// committer.
-func (r *records) read(key string) (catalog.Record, error) {
-	k := recordKey(nil, key)
-	value, closer, err := r.db.Get(k)
+// freeze lets readers see the records as they are now, until thaw.
+func (r *records) freeze() {
+	before := r.db.NewSnapshot()
+	r.mu.Lock()
+	r.before = before
+	r.mu.Unlock()
+}
+
+// thaw lets readers see what was written, once settle has noted what came of it.
+func (r *records) thaw(settle func()) {
+	r.mu.Lock()
+	before := r.before
+	r.before = nil
+	settle()
+	r.mu.Unlock()
+	_ = before.Close() // nobody reads it any more, and closing it writes nothing
+}
+
+// durable is where readers read. The caller holds mu.
+func (r *records) durable() pebble.Reader {
+	if r.before != nil {
+		return r.before
+	}
+	return r.db
+}
+
+// readRecord returns the record that a reader shows.
+func readRecord(db pebble.Reader, key string) (catalog.Record, error) {
+	k := recordKey(key)
+	value, closer, err := db.Get(k)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return catalog.Record{}, catalog.ErrNotFound
 	}
@@ -105,12 +137,12 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ca
 }
 
 func (r *records) list(ctx context.Context, prefix, after string, limit int) ([]catalog.Record, error) {
-	start := recordKey(nil, prefix)
+	start := recordKey(prefix)
 	end := prefixEnd(start)
 	if after >= prefix {
-		start = append(recordKey(nil, after), 0)
+		start = append(recordKey(after), 0)
 	}
-	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	it, err := r.durable().NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +185,16 @@ func (s *Store) Apply(ctx context.Context, changes ...catalog.Change) error {
 		if errors.Is(err, catalog.ErrConflict) {
 			return err
 		}
+		if errors.Is(err, ledger.ErrDiskFull) {
+			err = fmt.Errorf("%w (%w)", audit.Errorf(audit.CodeDiskFull, "the server's disk is full: nothing was changed, reading still works"), err)
+		}
 		return fmt.Errorf("change records: %w", err)
 	}
 	return nil
 }
 
 func encodeChange(b *pebble.Batch, c *catalog.Change) error {
-	key := recordKey(nil, c.Key)
+	key := recordKey(c.Key)
 	if c.Delete {
 		return b.Delete(key, nil)
 	}
@@ -207,9 +242,7 @@ func (c *committer) admitChanges(r *request) error {
 	if c.revs == nil {
 		c.revs = map[string]uint64{}
 	}
-	for key, rev := range revs {
-		c.revs[key] = rev
-	}
+	maps.Copy(c.revs, revs)
 	c.catalog = true
 	c.join(r)
 	return nil
@@ -224,7 +257,7 @@ func (c *committer) rev(key string, revs map[string]uint64) (uint64, error) {
 	if rev, ok := c.revs[key]; ok {
 		return rev, nil
 	}
-	record, err := c.s.kv.read(key)
+	record, err := readRecord(c.s.kv.db, key)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return 0, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"strings"
@@ -27,7 +28,6 @@ func (s *Store) options() *pebble.Options {
 	logger := pebbleLogger{s}
 	opts := &pebble.Options{
 		FS:                          s.fs,
-		Lock:                        s.lock,
 		Cache:                       s.cache,
 		Logger:                      logger,
 		EventListener:               s.events(),
@@ -38,9 +38,6 @@ func (s *Store) options() *pebble.Options {
 		L0StopWritesThreshold:       1000,
 		FlushDelayDeleteRange:       dropDelay,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		// A tail that was being written when the machine stopped is not damage,
-		// but anything else in the log must stop a start.
-		WALBytesPerSync: 0,
 	}
 	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
 	for i := range opts.Levels {
@@ -57,16 +54,19 @@ func (s *Store) events() *pebble.EventListener {
 		BackgroundError: func(err error) {
 			s.fs.setback(err)
 			if s.fs.failed() == nil {
-				s.warn("background work of the store failed and will be repeated", err)
+				s.log.LogAttrs(context.Background(), slog.LevelWarn,
+					"background work of the store failed and will be repeated", slog.String("error", err.Error()))
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.log.LogAttrs(context.Background(), slog.LevelError, "the store found damaged data",
-				slog.String("path", info.Path), slog.Any("error", info.Details))
+				slog.String("path", info.Path), slog.String("error", fmt.Sprint(info.Details)))
 		},
-		FlushEnd:        func(info pebble.FlushInfo) { s.succeeded(info.Err) },
-		CompactionEnd:   func(info pebble.CompactionInfo) { s.succeeded(info.Err) },
-		WriteStallBegin: func(info pebble.WriteStallBeginInfo) { s.warn("commits wait", errors.New(info.Reason)) },
+		FlushEnd:      func(info pebble.FlushInfo) { s.succeeded(info.Err) },
+		CompactionEnd: func(info pebble.CompactionInfo) { s.succeeded(info.Err) },
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			s.log.LogAttrs(context.Background(), slog.LevelWarn, "commits wait", slog.String("reason", info.Reason))
+		},
 	}
 }
 
@@ -75,10 +75,6 @@ func (s *Store) succeeded(err error) {
 	if err == nil {
 		s.fs.setback(nil)
 	}
-}
-
-func (s *Store) warn(msg string, err error) {
-	s.log.LogAttrs(context.Background(), slog.LevelWarn, msg, slog.Any("error", err))
 }
 
 // pebbleLogger is Pebble's logger. Pebble expects Fatalf not to return; this one
@@ -98,13 +94,14 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf implements [pebble.Logger].
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	cause := errors.New(fmt.Sprintf(format, args...)) //nolint:forbidigo,revive // no wrapping of what may hold no error
+	text := fmt.Sprintf(format, args...)
 	for _, arg := range args {
 		if err, ok := arg.(error); ok {
-			cause = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+			l.s.fs.fail(fmt.Errorf("pebble: %s: %w", text, err))
+			return
 		}
 	}
-	l.s.fs.fail(fmt.Errorf("pebble: %w", cause))
+	l.s.fs.fail(fmt.Errorf("pebble: %s", text))
 }
 
 // checkFormat refuses what this program cannot read, and marks a new store.
@@ -160,9 +157,9 @@ func (s *Store) writeFormat(key []byte, readOnly bool) error {
 	return b.Close()
 }
 
-// lockDir takes the directory's lock.
-func lockDir(fsys vfs.FS, dir string) (*pebble.Lock, error) {
-	lock, err := pebble.LockDirectory(dir, fsys)
+// lockDir takes the directory's lock, which Pebble would take.
+func lockDir(fsys vfs.FS, dir string) (io.Closer, error) {
+	lock, err := fsys.Lock(fsys.PathJoin(dir, "LOCK"))
 	var pathErr *fs.PathError
 	switch {
 	case err == nil:

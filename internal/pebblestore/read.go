@@ -138,7 +138,7 @@ type runWalk struct {
 // walk visits all runs. It returns a *CorruptError when one is missing or
 // damaged.
 func (w *runWalk) walk(ctx context.Context) error {
-	r := w.s.readers.Get().(*runReader) //nolint:errcheck // the pool holds nothing else
+	r := w.s.readers.Get().(*runReader)
 	defer w.s.readers.Put(r)
 	for w.from < w.to {
 		if err := w.some(ctx, r); err != nil {

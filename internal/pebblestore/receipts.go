@@ -56,6 +56,9 @@ type receipts struct {
 	// work has the rewriter look for windows to rewrite or remove. It is of
 	// capacity 1.
 	work chan struct{}
+	// tidying is held over a whole look, so that one who asks for it to be done
+	// now waits for one under way.
+	tidying sync.Mutex
 }
 
 // window is the receipts of one stretch of time.

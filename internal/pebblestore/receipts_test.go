@@ -66,7 +66,7 @@ func randomKey(rng *rand.Rand) (key ledger.Key) {
 // TestFilter adds keys, all of which must pass, and asks for others, of which few
 // may.
 func TestFilter(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // a test
+	rng := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{0, 1, 10, 1000, 100_000} {
 		f := newFilter(n)
 		keys := make([]ledger.Key, n)
@@ -127,7 +127,10 @@ func TestWindows(t *testing.T) {
 			}
 		}
 		settle(t, s)
-		for _, r := range all {
+		for _, r := range all[n%10:] {
+			if r.Seq%10 != uint64(n%10) {
+				continue
+			}
 			got, err := s.Receipt(t.Context(), "org", r.Key)
 			age := now.now().Sub(r.at)
 			switch {
@@ -170,7 +173,7 @@ func TestWindows(t *testing.T) {
 func TestRewriteStops(t *testing.T) {
 	for stop := 0; ; stop++ {
 		cfg := testConfig(t, vfs.NewMem())
-		cfg.windowReceipts = 20_000
+		cfg.windowReceipts = 14_000
 		s, err := Open(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -188,7 +191,7 @@ func TestRewriteStops(t *testing.T) {
 			l.Add(c) // which is enough to look for
 		}
 		for n := range 4 {
-			commitKeys(fmt.Sprint("first ", n, "-"), 5000)
+			commitKeys(fmt.Sprint("first ", n, "-"), 3500)
 		}
 		// The window is full. Close it by hand, so that nobody else rewrites it.
 		s.receipts.mu.Lock()
@@ -206,8 +209,8 @@ func TestRewriteStops(t *testing.T) {
 		if err != nil && !errors.Is(err, stopped) {
 			t.Fatal(err)
 		}
-		if err == nil && batches < 4 {
-			t.Errorf("a window of 20,000 was rewritten in %d batches: no commit should wait for so much", batches)
+		if err == nil && batches < 3 {
+			t.Errorf("a window of 14,000 was rewritten in %d batches: no commit should wait for so much", batches)
 		}
 		done := err == nil
 		if err := s.Close(); err != nil {
@@ -243,7 +246,7 @@ func TestNewKeyReadsNothing(t *testing.T) {
 	fill(t, s)
 	settle(t, s)
 	maybe := 0
-	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // a test
+	rng := rand.New(rand.NewPCG(1, 1))
 	for range 10_000 {
 		key := randomKey(rng)
 		if _, ok, list := s.receipts.probe(&key); ok || len(list) > 0 {

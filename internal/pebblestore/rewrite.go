@@ -28,7 +28,7 @@ func (s *Store) rewriteReceipts() {
 	for range s.receipts.work {
 		if err := s.receipts.tidy(s.now(), s.apply); err != nil {
 			s.log.LogAttrs(context.Background(), slog.LevelWarn,
-				"rewrite of idempotency receipts failed; they stay in memory", slog.Any("error", err))
+				"rewrite of idempotency receipts failed; they stay in memory", slog.String("error", err.Error()))
 		}
 	}
 }
@@ -38,6 +38,8 @@ type applyFunc func(*pebble.Batch, *pebble.WriteOptions) error
 
 // tidy removes the windows that expired and rewrites those that are closed.
 func (r *receipts) tidy(now time.Time, apply applyFunc) error {
+	r.tidying.Lock()
+	defer r.tidying.Unlock()
 	for _, w := range r.expired(now) {
 		if err := r.remove(w, apply); err != nil {
 			return err
@@ -288,6 +290,7 @@ func (r *receipts) rebuildFilter(filterKey []byte) (*window, error) {
 	}
 	return w, err
 }
+
 func (r *receipts) loadGroup(byID map[uint64]*window, key, value []byte) error {
 	list, err := receiptList(key, value)
 	if err != nil {

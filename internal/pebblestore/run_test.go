@@ -4,15 +4,10 @@ import (
 	"bytes"
 	"math"
 	"testing"
-	"time"
 
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/storetest"
 )
-
-const minute = time.Minute
-
-func pause() { time.Sleep(time.Millisecond) }
 
 func encodedRun(rows int) (key, value []byte, want [][]byte) {
 	for _, e := range storetest.MakeEvents("a", rows) {

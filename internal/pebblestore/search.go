@@ -225,10 +225,10 @@ func (sc *scan) one(r *runReader, seq uint64) error {
 	if err := event.DecodeRow(row, &e.Event); err != nil {
 		return corrupt(sc.log.org, seq, seq+1, "row", err)
 	}
+	e.Seq, e.ReceivedAt = seq, r.receivedAt
 	if sc.skips(e.OccurredAt, e.OccurredAt) {
 		return nil
 	}
-	e.Seq, e.ReceivedAt = seq, r.receivedAt
 	if sc.needsID {
 		if err := sc.identify(); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -97,7 +98,7 @@ type Store struct {
 	fs    *guardFS
 	db    *pebble.DB
 	cache *pebble.Cache
-	lock  *pebble.Lock
+	lock  io.Closer // of the directory
 
 	logs     orgLogs
 	kv       records
@@ -106,9 +107,6 @@ type Store struct {
 	queue    queue
 
 	requests, encoders, readers sync.Pool
-
-	// wedged is set when Pebble panicked, perhaps with its locks held.
-	wedged atomic.Bool
 
 	committing, rewriting sync.WaitGroup
 	closed                atomic.Bool
@@ -177,7 +175,7 @@ func (s *Store) openDB(readOnly bool) (err error) {
 	if err := makeDir(s.fs, s.cfg.Dir); err != nil {
 		return err
 	}
-	if s.lock, err = lockDir(s.fs, s.cfg.Dir); err != nil {
+	if s.lock, err = lockDir(s.cfg.fs, s.cfg.Dir); err != nil {
 		return err
 	}
 	s.cache = pebble.NewCache(s.cfg.CacheBytes)
@@ -200,9 +198,23 @@ func (s *Store) start(readOnly bool) error {
 	err := s.receipts.load(func(err error) {
 		s.log.LogAttrs(context.Background(), slog.LevelError,
 			"damaged idempotency receipts are left out: what was recorded under their keys may be recorded again",
-			slog.Any("error", err))
+			slog.String("error", err.Error()))
 	})
 	return errors.Join(err, s.fs.failed())
+}
+
+// StopWaiting ends all waiting for space, for good: a write that waits fails, and
+// with it the store. Whoever closes what commits to the store before the store
+// itself calls it first, lest that wait for a disk which stays full.
+func (s *Store) StopWaiting() { s.fs.release() }
+
+// Refusing says why the store takes no commits now, nil when it does. Reading
+// goes on meanwhile.
+func (s *Store) Refusing() error {
+	if err := s.stopped(); err != nil {
+		return err
+	}
+	return s.space.check(1)
 }
 
 // Close waits for commits under way and closes the database. Reads must have
@@ -222,13 +234,20 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// closeDB gives back what openDB took, also half of it. A Pebble that panicked
-// may never let go, so it is left alone.
+// closeDB gives back what openDB took, also half of it. A Pebble of which part
+// will never return is left alone, since it would wait for that part; it writes
+// nothing any more.
 func (s *Store) closeDB() error {
 	s.fs.release()
 	var errs []error
-	if s.db != nil && !s.wedged.Load() {
-		errs = append(errs, s.db.Close())
+	if s.db != nil {
+		closed := make(chan error, 1)
+		go func() { closed <- s.db.Close() }()
+		select {
+		case err := <-closed:
+			errs = append(errs, err)
+		case <-s.fs.wedged:
+		}
 	}
 	if s.cache != nil {
 		s.cache.Unref()
@@ -245,7 +264,7 @@ func (s *Store) closeDB() error {
 // onFail is called once, by whatever noticed, perhaps with Pebble's locks held.
 func (s *Store) onFail(err error) {
 	s.log.LogAttrs(context.Background(), slog.LevelError,
-		"the store stopped writing; it goes on reading and must be restarted", slog.Any("error", err))
+		"the store stopped writing; it goes on reading and must be restarted", slog.String("error", err.Error()))
 	s.queue.refuse(s.failedError(err))
 }
 

@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -19,8 +18,8 @@ import (
 func testConfig(t testing.TB, fs vfs.FS) Config {
 	cfg := Config{
 		Dir: "/data/store", CacheBytes: 1 << 20, MemTableBytes: 1 << 20, ReserveBytes: -1,
-		IdempotencyWindow: 100 * 365 * 24 * time.Hour, windowReceipts: 100, retryEvery: time.Millisecond, fs: fs,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		IdempotencyWindow: 100 * 365 * 24 * time.Hour, windowReceipts: 400, retryEvery: time.Millisecond, fs: fs,
+		Logger: slog.New(slog.DiscardHandler),
 		tune: func(o *pebble.Options) {
 			o.LBaseMaxBytes = 1 << 20
 			o.FlushDelayDeleteRange = 0

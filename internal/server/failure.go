@@ -53,7 +53,7 @@ func StatusOf(code audit.Code) int {
 	case audit.CodeUnsupportedMedia:
 		return http.StatusUnsupportedMediaType
 	case audit.CodeInvalidEvent, audit.CodeUnknownField,
-		audit.CodeSchemaViolation, audit.CodeSchemaUnregistered, audit.CodeSchemaIncompatible:
+		audit.CodeSchemaViolation, audit.CodeSchemaUnregistered:
 		return http.StatusUnprocessableEntity
 	case audit.CodeRateLimited:
 		return http.StatusTooManyRequests

@@ -67,8 +67,8 @@ func histogram(l *Log, q audit.Query, iv search.Interval) search.Histogram {
 		for n < len(list) && list[n].audit.OccurredAt.Before(next) {
 			n++
 		}
-		h.Buckets = append(h.Buckets, search.Bucket{Start: start, Count: uint64(n)}) //nolint:gosec // a length
-		h.Total += uint64(n)                                                         //nolint:gosec // a length
+		h.Buckets = append(h.Buckets, search.Bucket{Start: start, Count: uint64(n)})
+		h.Total += uint64(n)
 		list = list[n:]
 	}
 	return h

@@ -97,7 +97,7 @@ func (l *Log) Add(c *ledger.Commit) {
 		l.Keys = append(l.Keys, b.Keys)
 	}
 	for i, row := range c.Rows {
-		e := &event.Entry{Seq: c.Prev + uint64(i), ReceivedAt: c.ReceivedAt} //nolint:gosec // an index
+		e := &event.Entry{Seq: c.Prev + uint64(i), ReceivedAt: c.ReceivedAt}
 		if err := event.DecodeRow(slices.Clone(row), &e.Event); err != nil {
 			panic(fmt.Sprintf("row of an event: %v", err))
 		}

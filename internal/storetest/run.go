@@ -101,7 +101,7 @@ func CheckLog(t TB, store Store, l *Log) {
 	checkHead(t, store, l)
 	checkRange(t, store, l, 0, math.MaxUint64)
 	for i, want := range l.Keys {
-		got, err := store.Keys(t.Context(), l.Org, uint64(i)) //nolint:gosec // an index
+		got, err := store.Keys(t.Context(), l.Org, uint64(i))
 		if err != nil || got != want {
 			t.Errorf("keys of block %d of %q: got %x, %v; want %x", i, l.Org, got, err, want)
 		}
@@ -156,12 +156,12 @@ func checkNodes(t TB, store ledger.Store, l *Log) {
 	for level := 1; level <= 3; level++ {
 		nodes := l.Head.Size >> (8 * level)
 		for first := uint64(0); first < nodes; first += ledger.TileWidth {
-			index, width := first/ledger.TileWidth, int(min(nodes-first, ledger.TileWidth)) //nolint:gosec // at most TileWidth
+			index, width := first/ledger.TileWidth, int(min(nodes-first, ledger.TileWidth))
 			for _, w := range []int{1, (width + 1) / 2, width} {
 				checkTile(t, store, l, level, index, w)
 			}
 		}
-		index, width := nodes/ledger.TileWidth, int(nodes%ledger.TileWidth)+1 //nolint:gosec // at most TileWidth
+		index, width := nodes/ledger.TileWidth, int(nodes%ledger.TileWidth)+1
 		if _, err := store.Tile(t.Context(), l.Org, level, index, width); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("tile %d of level %d of %q, %d wide: got %v, want ErrNotFound", index, level, l.Org, width, err)
 		}
@@ -177,7 +177,7 @@ func checkTile(t TB, store ledger.Store, l *Log, level int, index uint64, width 
 	}
 	want := make([]tlog.Hash, width)
 	for i := range want {
-		want[i] = l.Nodes[NodeID{level, index*ledger.TileWidth + uint64(i)}] //nolint:gosec // an index
+		want[i] = l.Nodes[NodeID{level, index*ledger.TileWidth + uint64(i)}]
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("tile %d of level %d of %q, %d wide: got %v, want %v", index, level, l.Org, width, got, want)

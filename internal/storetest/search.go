@@ -291,7 +291,7 @@ func checkStable(t TB, store Store, l *Log, ascending bool) {
 	}
 	slices.Sort(seqs)
 	for i, seq := range seqs {
-		if seq != uint64(i) { //nolint:gosec // an index
+		if seq != uint64(i) {
 			t.Errorf("search: entry %d is missing or twice on pages made while others commit", i)
 			return
 		}

@@ -131,8 +131,10 @@ type failPage struct {
 
 // fail answers with a kind page: what happened and what to do.
 func (p *pages) fail(w http.ResponseWriter, r *server.Request, f server.Failure) {
-	page := failPage{Title: "This link does not work", Heading: "This link does not work",
-		Advice: "Go back to the product you came from and open its audit log again: it makes a new link.", RequestID: r.ID}
+	page := failPage{
+		Title: "This link does not work", Heading: "This link does not work",
+		Advice: "Go back to the product you came from and open its audit log again: it makes a new link.", RequestID: r.ID,
+	}
 	switch f.Error.Code {
 	case audit.CodeGone:
 		page.Heading = "This link has expired"

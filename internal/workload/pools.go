@@ -51,8 +51,9 @@ func UserID(i int) string { return ident("01GU", i) }
 // TargetID is the id of the i-th target, 0 being the most frequent.
 func TargetID(i int) string { return ident("01GT", i) }
 
-// Action is the name of the i-th action, 0 being the most frequent.
-func Action(i int) string { return newPools().actions[i] }
+// Actions are the names of all actions but [RareAction], the most frequent
+// first.
+func Actions() []string { return newPools().actions }
 
 // ident spreads i over 22 characters after a prefix of four, as ids of products
 // look: 26 characters that compress badly.

@@ -75,7 +75,11 @@ func allow(r *server.Request, id string) (*catalog.Organization, error) {
 // idempotencyKey is the key that the SDK made or was given; without one, the
 // event is recorded however often it is sent.
 func idempotencyKey(h http.Header) (string, error) {
-	key := h.Get("Idempotency-Key")
+	const name = "Idempotency-Key"
+	if len(h.Values(name)) > 1 {
+		return "", refuse(http.StatusBadRequest, audit.CodeInvalidRequest, "The Idempotency-Key header is given more than once.")
+	}
+	key := h.Get(name)
 	if len(key) > audit.MaxIdempotencyKeyBytes {
 		return "", refuse(http.StatusBadRequest, audit.CodeInvalidRequest,
 			"The Idempotency-Key header has %d bytes; it may have %d.", len(key), audit.MaxIdempotencyKeyBytes)

@@ -2,6 +2,8 @@ package workos_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -226,6 +228,29 @@ func TestIdempotency(t *testing.T) {
 	if a := s.ask("POST", "/audit_logs/events", eventBody("org_1", "team.updated", `"version":1,"metadata":{"members":7}`), "Idempotency-Key: \xff"); a.status != 400 {
 		t.Errorf("that key again: %d %s", a.status, a.text)
 	}
+}
+
+// TestIdempotencyKeyTwice sends two keys, of which no one is the key.
+func TestIdempotencyKeyTwice(t *testing.T) {
+	s := open(t, nil)
+	s.organization(catalog.Organization{ID: "org_1"})
+	s.action("team.updated")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/audit_logs/events", strings.NewReader(eventBody("org_1", "team.updated", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Authorization": {"Bearer " + rootKey}, "Content-Type": {"application/json"}, "Idempotency-Key": {"a", "b"}}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer{status: res.StatusCode, text: string(text)}.want(t, 400, `{"message":"The Idempotency-Key header is given more than once."}`)
+	s.wantEntries("org_1", 0)
 }
 
 // TestIdempotencyWindow lets the key expire.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,6 +202,31 @@ func TestDeleteOrganization(t *testing.T) {
 	}
 	s.send(kept, "team.updated", "")
 	s.wantEntries(kept, 2)
+}
+
+// TestDeleteWhileSending deletes organizations just as their first event comes:
+// either the event is refused, or it is recorded and the organization stays.
+func TestDeleteWhileSending(t *testing.T) {
+	s := open(t, nil)
+	s.action("team.updated")
+	for range 30 {
+		id := s.create(`{"name":"Acme"}`).ID
+		var sent answer
+		var err error
+		var wg sync.WaitGroup
+		wg.Go(func() { sent, err = s.try(rootKey, "POST", "/audit_logs/events", eventBody(id, "team.updated", "")) })
+		deleted := s.ask("DELETE", "/organizations/"+id, "")
+		wg.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if recorded := sent.status == 201; recorded && deleted.status != 409 || !recorded && deleted.status != 202 {
+			t.Fatalf("sent: %d %s; deleted: %d %s", sent.status, sent.text, deleted.status, deleted.text)
+		}
+		if deleted.status == 409 {
+			s.wantEntries(id, 1)
+		}
+	}
 }
 
 func TestRetention(t *testing.T) {
