@@ -98,6 +98,7 @@ var layers = []layer{
 		why:     "columns of entries: bytes in, bytes out, so that it can be fuzzed and read without a store",
 		imports: []string{"internal/event"},
 		outside: []string{"github.com/klauspost/compress"},
+		inTests: []string{"audit"},
 	},
 
 	// Adapters: each alone knows its engine, and none knows another.

@@ -1,0 +1,187 @@
+package block
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func testWriter() *textsWriter {
+	w := &textsWriter{}
+	w.ints.z = newCompressor(Fast)
+	return w
+}
+
+func TestInts(t *testing.T) {
+	w := testWriter()
+	rapid.Check(t, func(t *rapid.T) {
+		width := rapid.IntRange(0, 64).Draw(t, "width")
+		low := rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64()).Draw(t, "low")
+		n := rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 2000)).Draw(t, "n")
+		same := rapid.IntRange(1, 50).Draw(t, "runs of")
+		vals := make([]uint64, n)
+		seed := rapid.Uint64().Draw(t, "seed")
+		for i := range vals {
+			high := uint64(1)<<width - 1 // all bits for 64
+			vals[i] = low + spread(seed+uint64(i/same))&min(high, ^uint64(0)-low)
+		}
+		b := w.ints.append(nil, vals)
+		in := &input{rest: append(bytes.Clone(b), 1, 2, 3)}
+		got := make([]uint64, n)
+		readInts(in, got)
+		if in.bad != "" || len(in.rest) != 3 || !slices.Equal(got, vals) {
+			t.Fatalf("%s, %d left: %v, want %v", in.bad, len(in.rest), got, vals)
+		}
+	})
+}
+
+func TestTexts(t *testing.T) {
+	w := testWriter()
+	rapid.Check(t, func(t *rapid.T) {
+		texts := rapid.SliceOfN(rapid.SliceOfN(rapid.ByteRange('a', 'd'), 0, 40), 1, 300).Draw(t, "texts")
+		sorted := rapid.Bool().Draw(t, "sorted")
+		if sorted {
+			slices.SortFunc(texts, bytes.Compare)
+		}
+		in := &input{rest: append(w.append(nil, texts, sorted), 9)}
+		var got textChunk
+		readTexts(in, &got, len(texts), sorted)
+		if in.bad != "" || len(in.rest) != 1 {
+			t.Fatalf("%s, %d left", in.bad, len(in.rest))
+		}
+		for i := range texts {
+			if !bytes.Equal(got.at(i), texts[i]) {
+				t.Fatalf("%d: %q, want %q", i, got.at(i), texts[i])
+			}
+		}
+	})
+}
+
+func FuzzInts(f *testing.F) {
+	w := testWriter()
+	for width := range 64 {
+		vals := make([]uint64, 200)
+		for i := range vals {
+			vals[i] = spread(uint64(i)) >> (63 - width) &^ uint64(i%2)
+		}
+		f.Add(uint16(len(vals)), w.ints.append(nil, vals))
+	}
+	f.Fuzz(func(t *testing.T, n uint16, b []byte) {
+		wide := make([]uint64, max(n, 1))
+		a, c := &input{rest: b}, &input{rest: b}
+		readInts(a, wide)
+		got := readCodes(c, len(wide), 1<<16)
+		if c.bad != "" {
+			return
+		}
+		if a.bad != "" || len(a.rest) != len(c.rest) {
+			t.Fatalf("%s; %d left, %d left", a.bad, len(a.rest), len(c.rest))
+		}
+		for i, v := range wide {
+			if got.at(i) != int(v) {
+				t.Fatalf("%d: %d, want %d", i, got.at(i), v)
+			}
+		}
+	})
+}
+
+func FuzzTexts(f *testing.F) {
+	w := testWriter()
+	texts := [][]byte{[]byte("a"), []byte("abc"), []byte("abcd"), bytes.Repeat([]byte("xyz"), 50)}
+	f.Add(uint16(4), true, w.append(nil, texts, true))
+	f.Add(uint16(4), false, w.append(nil, texts, false))
+	f.Fuzz(func(t *testing.T, n uint16, sorted bool, b []byte) {
+		in := &input{rest: b}
+		var got textChunk
+		readTexts(in, &got, int(n%2048)+1, sorted)
+		if in.bad != "" {
+			return
+		}
+		for i := range got.len() {
+			got.at(i)
+		}
+		got.find(newNeedle([]byte("a")), sorted, func(i int) { got.at(i) })
+		got.search([]byte("abc"), false)
+	})
+}
+
+// TestHash compares with the test vectors of XXH64's specification and sanity
+// buffer: bytes made with its generator.
+func TestHash(t *testing.T) {
+	buf := make([]byte, 222)
+	gen := uint64(2654435761)
+	for i := range buf {
+		buf[i] = byte(gen >> 56)
+		gen *= 11400714785074694797
+	}
+	for _, c := range []struct {
+		n          int
+		seed, want uint64
+	}{
+		{0, 0, 0xef46db3751d8e999},
+		{1, 0, 0xe934a84adb052768},
+		{4, 0, 0x9136a0dca57457ee},
+		{14, 0, 0x8282dcc4994e35c8},
+		{222, 0, 0xb641ae8cb691c174},
+		{0, 2654435761, 0xac75fda2929b17ef},
+		{222, 2654435761, 0x20cb8ab7ae10c14a},
+	} {
+		if got := xxh64(c.seed, buf[:c.n]); got != c.want {
+			t.Errorf("%d bytes, seed %d: %016x, want %016x", c.n, c.seed, got, c.want)
+		}
+	}
+}
+
+func TestSet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 300).Draw(t, "n")
+		var s set
+		s.Reset(n)
+		want := map[int]bool{}
+		for range rapid.IntRange(0, 20).Draw(t, "steps") {
+			lo, hi := rapid.IntRange(0, n-1).Draw(t, "lo"), rapid.IntRange(-1, n+5).Draw(t, "hi")
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				s.Add(lo)
+				want[lo] = true
+			case 1:
+				s.Remove(lo)
+				delete(want, lo)
+			case 2:
+				s.AddRange(lo, hi)
+				for i := lo; i < min(hi, n); i++ {
+					want[i] = true
+				}
+			case 3:
+				s.Invert()
+				for i := range n {
+					if want[i] = !want[i]; !want[i] {
+						delete(want, i)
+					}
+				}
+			}
+		}
+		var list []int
+		for i := range n {
+			if want[i] != s.Has(i) {
+				t.Fatalf("%d: %v", i, s.Has(i))
+			}
+			if want[i] {
+				list = append(list, i)
+			}
+		}
+		back := slices.Collect(s.Backward())
+		slices.Reverse(back)
+		if !slices.Equal(slices.Collect(s.All()), list) || !slices.Equal(back, list) || s.Len() != len(list) || s.Empty() != (len(list) == 0) {
+			t.Fatalf("%v, %v, want %v", slices.Collect(s.All()), back, list)
+		}
+		lo, hi := rapid.IntRange(0, n).Draw(t, "lo"), rapid.IntRange(0, n).Draw(t, "hi")
+		next := slices.IndexFunc(list, func(i int) bool { return i >= lo && i < hi })
+		got := s.next(lo, hi)
+		if s.any(lo, hi) != (next >= 0) || next >= 0 && got != list[next] || next < 0 && got != -1 {
+			t.Fatalf("%v from %d to %d: %v %d", list, lo, hi, s.any(lo, hi), got)
+		}
+	})
+}
