@@ -188,7 +188,8 @@ func (l *Ledger) DropEmpty(ctx context.Context, org string) (bool, error) {
 		return false, err
 	}
 	defer l.release(lg)
-	lg.own.Lock() // waits for the commit under way; none begins until it is given back
+	// Waits for the commit under way; none begins until it is given back.
+	lg.own.Lock()
 	defer lg.own.Unlock()
 	head, err := l.Head(ctx, org)
 	if err != nil || head.Size > 0 {
@@ -218,7 +219,8 @@ func (l *Ledger) Drop(ctx context.Context, org string) error {
 	}
 	defer l.release(lg)
 	l.refuseFrom(lg)
-	lg.own.Lock() // waits for the commit under way
+	// Waits for the commit under way; none begins until it is given back.
+	lg.own.Lock()
 	defer lg.own.Unlock()
 	if err := l.cfg.Store.Drop(ctx, org); err != nil {
 		return fmt.Errorf("drop log: %w", err)
