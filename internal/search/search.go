@@ -28,6 +28,25 @@ type Engine interface {
 	// next one. Memory does not grow with the range.
 	Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error]
 
+	// Render yields the entries that match and have from ≤ seq < to as render
+	// writes them, in chunks: in seq order, or in falling seq order when desc.
+	// A chunk is valid until the next. Memory does not grow with the range.
+	//
+	// render appends one entry to dst, returns the result and keeps neither
+	// of the two. It is called at most once for an entry, by several
+	// goroutines at once and ahead of the consumer. When the sequence ends,
+	// early or not, those goroutines have left render for good and end.
+	//
+	// An error ends the sequence, and the chunk beside it is empty. When ctx
+	// has ended before the sequence does, the sequence ends with ctx's error:
+	// one that ends without an error has yielded all.
+	Render(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool,
+		render func(dst []byte, e *event.Entry) []byte) iter.Seq2[Chunk, error]
+
+	// Survey says how many entries match and have from ≤ seq < to, and how
+	// many targets one of them has at most. It is an error when ctx has ended.
+	Survey(ctx context.Context, org string, q audit.Query, from, to uint64) (Survey, error)
+
 	// Histogram counts the entries that match by interval of occurred_at,
 	// oldest first, empty intervals between the first and the last included:
 	// MaxBuckets at most.

@@ -268,6 +268,18 @@ func (m *Memory) Scan(ctx context.Context, org string, q audit.Query, from, to u
 	return m.engine.Scan(ctx, org, q, from, to, desc)
 }
 
+// Render implements [search.Engine].
+func (m *Memory) Render(
+	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, render func(dst []byte, e *event.Entry) []byte,
+) iter.Seq2[search.Chunk, error] {
+	return m.engine.Render(ctx, org, q, from, to, desc, render)
+}
+
+// Survey implements [search.Engine].
+func (m *Memory) Survey(ctx context.Context, org string, q audit.Query, from, to uint64) (search.Survey, error) {
+	return m.engine.Survey(ctx, org, q, from, to)
+}
+
 // Histogram implements [search.Engine].
 func (m *Memory) Histogram(ctx context.Context, org string, q audit.Query, iv search.Interval) (search.Histogram, error) {
 	return m.engine.Histogram(ctx, org, q, iv)
