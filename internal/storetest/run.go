@@ -64,6 +64,9 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"SearchStable", s.testSearchStable},
 		{"SearchInvalid", s.testSearchInvalid},
 		{"Scan", s.testScan},
+		{"Render", s.testRender},
+		{"RenderLarge", s.testRenderLarge},
+		{"RenderStops", s.testRenderStops},
 		{"Histogram", s.testHistogram},
 		{"Facets", s.testFacets},
 	} {
