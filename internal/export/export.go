@@ -38,6 +38,11 @@ type Config struct {
 	Engine search.Engine
 	// Log says where an organization's log stands. A *ledger.Ledger does.
 	Log Log
+	// Room says whether there is room for n bytes more, before they are
+	// written; a job that gets an error fails by it. One that is
+	// ledger.ErrDiskFull is told to who made the job as a full disk. Nil is
+	// room for everything.
+	Room func(n int64) error
 	// Keep is how long a file is kept once ready; DefaultKeep when zero.
 	Keep time.Duration
 	// Workers is how many jobs run at once; 2 when zero.

@@ -22,16 +22,24 @@ import (
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/storetest"
 )
 
-// logs is a search engine over entries that a function makes. Other methods
-// than Scan are not there.
+// chunkEntries is how many entries logs renders at a time.
+const chunkEntries = 1024
+
+// logs is a search engine over entries that a function makes. What exports do
+// not use is not there.
 type logs struct {
 	search.Engine
 	size  uint64
 	entry func(seq uint64, e *event.Entry)
+	// parallel renders each entry of a chunk in a goroutine of its own.
+	parallel bool
+	// surveyed, when set, changes what was counted.
+	surveyed func(*search.Survey)
 	// onEntry, when set, is called before an entry is handed out; its error
 	// ends the scan.
 	onEntry func(ctx context.Context, org string, seq uint64) error
@@ -56,6 +64,64 @@ func (l *logs) Scan(ctx context.Context, org string, q audit.Query, from, to uin
 				return
 			}
 		}
+	}
+}
+
+func (l *logs) Survey(ctx context.Context, org string, q audit.Query, from, to uint64) (search.Survey, error) {
+	var s search.Survey
+	for e, err := range l.Scan(ctx, org, q, from, to, false) {
+		if err != nil {
+			return s, err
+		}
+		s.Entries++
+		s.MaxTargets = max(s.MaxTargets, len(e.Targets))
+	}
+	if l.surveyed != nil {
+		l.surveyed(&s)
+	}
+	return s, nil
+}
+
+func (l *logs) Render(
+	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, render func(dst []byte, e *event.Entry) []byte,
+) iter.Seq2[search.Chunk, error] {
+	return func(yield func(search.Chunk, error) bool) {
+		var c search.Chunk
+		var parts [chunkEntries][]byte
+		var work sync.WaitGroup
+		flush := func() bool {
+			work.Wait()
+			c.Data = c.Data[:0]
+			for i := range c.Entries {
+				c.Data = append(c.Data, parts[i]...)
+			}
+			more := c.Entries == 0 || yield(c, nil)
+			c.Entries = 0
+			return more
+		}
+		for e, err := range l.Scan(ctx, org, q, from, to, desc) {
+			if err != nil {
+				work.Wait()
+				yield(search.Chunk{}, err)
+				return
+			}
+			part := &parts[c.Entries]
+			if l.parallel {
+				e := e.Clone()
+				work.Go(func() { *part = render((*part)[:0], e) })
+			} else {
+				*part = render((*part)[:0], e)
+			}
+			c.Entries++
+			c.Passed = e.Seq + 1 - from
+			if desc {
+				c.Passed = to - e.Seq
+			}
+			if c.Entries == chunkEntries && !flush() {
+				return
+			}
+		}
+		flush()
 	}
 }
 
@@ -105,6 +171,7 @@ type place struct {
 	engine *logs
 	clock  *clock
 	disk   disk
+	room   func(n int64) error
 	log    bytes.Buffer
 }
 
@@ -120,7 +187,7 @@ func (p *place) open(t *testing.T) *Exports {
 	t.Helper()
 	x, err := Open(t.Context(), Config{
 		Dir: p.dir, KV: p.kv, Engine: p.engine, Log: p.engine, Now: p.clock.now,
-		Logger: slog.New(slog.NewTextHandler(&p.log, nil)), disk: p.disk,
+		Logger: slog.New(slog.NewTextHandler(&p.log, nil)), disk: p.disk, Room: p.room,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -241,6 +308,111 @@ func TestExportJSONL(t *testing.T) {
 	}
 	if diff := cmp.Diff(want.String(), content(t, x, j.ID)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestRowsAsOneByOne compares files that many goroutines render with the same
+// entries rendered one after the other.
+func TestRowsAsOneByOne(t *testing.T) {
+	p := newPlace(t, 3*chunkEntries+7)
+	p.engine.parallel = true
+	p.engine.entry = func(seq uint64, e *event.Entry) {
+		plainEntry(seq, e)
+		e.Location = []byte([]string{"", "=1+1", "a,\"b\"", "x\r\ny"}[seq*7%4])
+		e.Metadata = []byte([]string{"", `{"a":"b"}`}[seq*3%2])
+	}
+	x := p.open(t)
+	query := audit.Query{Filters: []audit.Filter{{Field: audit.FieldTargetID, Values: []string{"0"}}}}
+	for _, s := range []Spec{
+		{Format: CSV},
+		{Format: JSONL, Descending: true},
+		{Format: CSV, Descending: true, RawCells: true, Query: query.String()},
+		{Format: CSV, Query: "location:nowhere"},
+		{Format: JSONL, Query: query.String()},
+	} {
+		q, err := audit.ParseQuery(s.Query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups, rows := 1, []byte(nil)
+		var want []byte
+		for _, last := range []bool{false, true} { // how many targets first
+			form := csvForm{groups: groups, raw: s.RawCells}
+			want = form.appendHeader(want[:0])
+			if rows = nil; s.Format == JSONL {
+				want = want[:0]
+			}
+			for e, err := range p.engine.Scan(t.Context(), "org", q, 0, p.engine.size, s.Descending) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				groups = max(groups, len(e.Targets))
+				switch {
+				case s.Format == JSONL:
+					rows = append(e.AppendJSON(rows, "org"), '\n')
+				case last:
+					rows = form.appendRow(rows, e)
+				}
+			}
+		}
+		want = append(want, rows...)
+		j := ended(t, x, create(t, x, s).ID)
+		if got := content(t, x, j.ID); got != string(want) || j.Bytes != int64(len(want)) {
+			t.Errorf("%+v: the file of %d bytes is not what its %d entries are one by one, of %d bytes", s, len(got), j.Rows, len(want))
+		}
+	}
+}
+
+// TestSurveyIsHeld has an engine count other than it renders.
+func TestSurveyIsHeld(t *testing.T) {
+	for name, change := range map[string]func(*search.Survey){
+		"too few":         func(s *search.Survey) { s.Entries-- },
+		"too many":        func(s *search.Survey) { s.Entries++ },
+		"too few targets": func(s *search.Survey) { s.MaxTargets-- },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, 10)
+			p.engine.surveyed = change
+			x := p.open(t)
+			j := ended(t, x, create(t, x, Spec{}).ID)
+			if files := p.files(t); j.State != StateError || len(files) > 0 {
+				t.Errorf("got %+v, files %q", j, files)
+			}
+		})
+	}
+}
+
+// TestRoom gives room for some of a file.
+func TestRoom(t *testing.T) {
+	const steps = 3
+	p := newPlace(t, 1<<20)
+	one, left, written := new(event.Entry), steps*roomStep, int64(0)
+	plainEntry(3, one)
+	p.engine.entry = func(seq uint64, e *event.Entry) { *e = *one; e.Seq = seq }
+	p.room = func(n int64) error {
+		for _, name := range p.files(t) {
+			info, err := os.Stat(filepath.Join(p.dir, name))
+			if err != nil {
+				return err
+			}
+			written = max(written, info.Size())
+		}
+		if left < n {
+			return fmt.Errorf("%w: %d bytes are left of the reserve", ledger.ErrDiskFull, left)
+		}
+		left -= n
+		return nil
+	}
+	x := p.open(t)
+	j := ended(t, x, create(t, x, Spec{Format: JSONL}).ID)
+	if j.State != StateError || !strings.Contains(j.Error, "disk is full") || len(p.files(t)) > 0 {
+		t.Errorf("got %+v, files %q", j, p.files(t))
+	}
+	if left != 0 || written > steps*roomStep || written < (steps-1)*roomStep {
+		t.Errorf("wrote %d bytes before there was no room, with %d left", written, left)
+	}
+	if j = ended(t, x, create(t, x, Spec{Format: JSONL, Query: "action:none"}).ID); j.State != StateReady {
+		t.Errorf("an empty file, which needs no room: %+v", j)
 	}
 }
 
@@ -663,7 +835,7 @@ func TestFairness(t *testing.T) {
 
 // TestProgress looks at a job from outside while it runs.
 func TestProgress(t *testing.T) {
-	p := newPlace(t, 3*noteRows)
+	p := newPlace(t, 3*chunkEntries)
 	reached, hold := make(chan struct{}), make(chan struct{})
 	passes := 0
 	p.engine.onEntry = func(_ context.Context, _ string, seq uint64) error {
@@ -671,7 +843,7 @@ func TestProgress(t *testing.T) {
 			passes++
 		}
 		p.clock.add(time.Second)
-		if passes == 2 && seq == 2*noteRows {
+		if passes == 2 && seq == 2*chunkEntries {
 			close(reached)
 			<-hold
 		}
@@ -685,7 +857,7 @@ func TestProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if j.State != StateRunning || j.Rows != 2*noteRows || j.Total == nil || *j.Total != 3*noteRows || j.Percent != 40+60*2/3 || j.Bytes == 0 {
+	if j.State != StateRunning || j.Rows != 2*chunkEntries || j.Total == nil || *j.Total != 3*chunkEntries || j.Percent != 100*2/3 || j.Bytes == 0 {
 		t.Errorf("in the middle: %+v", j)
 	}
 	if _, _, err := x.File(t.Context(), "org", id); code(err) != audit.CodeConflict {

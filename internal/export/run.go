@@ -2,29 +2,32 @@ package export
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/search"
 )
 
 const (
-	// fileBuffer is what is collected before it goes to the file.
-	fileBuffer = 256 << 10
-	// noteEvery is how often a job's progress is stored, and noteRows how
-	// many entries pass before the clock is read again.
+	// fileBuffer is what is collected before it goes to the file; the chunks
+	// of a large export are larger.
+	fileBuffer = 64 << 10
+	// roomStep is how many bytes room is asked for at a time.
+	roomStep int64 = 16 << 20
+	// noteEvery is how often a job's progress is stored.
 	noteEvery = time.Second
-	noteRows  = 1024
 	// retryEvery is the pause before a job's end is stored again, when the
 	// store would not take it.
 	retryEvery = time.Second
-	// countPercent is the share of the first of two passes in the progress.
-	countPercent = 40
 )
 
 // worker runs one job after the other until closed.
@@ -103,7 +106,7 @@ func reason(err error) string {
 	switch {
 	case errors.As(err, &public):
 		return public.Message
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, ledger.ErrDiskFull):
 		return "the server's disk is full; make a new export once it has room"
 	default:
 		return "the server could not read the log or write the file; its own log says why, under this export's id"
@@ -153,7 +156,7 @@ type pass struct {
 	x     *Exports
 	job   *Job
 	out   *bufio.Writer
-	line  []byte // of the current entry
+	asked int64 // of job.Bytes: for so many there is room
 	noted time.Time
 }
 
@@ -163,82 +166,73 @@ func (p *pass) rows(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read filter: %w", err)
 	}
-	appendLine := func(dst []byte, e *event.Entry) []byte {
-		return append(e.AppendJSON(dst, p.job.Organization), '\n')
-	}
 	if p.job.Format == CSV {
-		groups, err := p.survey(ctx, query)
-		if err != nil {
-			return err
-		}
-		form := csvForm{groups: groups, raw: p.job.RawCells}
-		if err := p.write(form.appendHeader(p.line[:0])); err != nil {
-			return err
-		}
-		appendLine = form.appendRow
+		return p.csv(ctx, query)
 	}
-	return p.scan(ctx, query, func(e *event.Entry, seen uint64) (int, error) {
-		p.line = appendLine(p.line[:0], e)
-		p.job.Rows++
-		return p.percent(seen), p.write(p.line)
+	if search.Compile(query).All() {
+		total := p.size()
+		p.job.Total = &total
+	}
+	org := p.job.Organization
+	return p.render(ctx, query, func(dst []byte, e *event.Entry) []byte {
+		return append(e.AppendJSON(dst, org), '\n')
 	})
 }
 
-// survey is the first pass of two: it counts the entries and finds how many
-// groups of target columns they need.
-func (p *pass) survey(ctx context.Context, query audit.Query) (groups int, err error) {
-	groups = 1
-	var total uint64
-	err = p.scan(ctx, query, func(e *event.Entry, seen uint64) (int, error) {
-		total++
-		groups = max(groups, len(e.Targets))
-		return share(countPercent, seen, p.size()), nil
+// csv writes every entry as a line of as many columns as the entry with the most
+// targets needs.
+func (p *pass) csv(ctx context.Context, query audit.Query) error {
+	survey, err := p.x.cfg.Engine.Survey(ctx, p.job.Organization, query, 0, p.size())
+	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	p.job.Total = &survey.Entries
+	form := csvForm{groups: max(1, survey.MaxTargets), raw: p.job.RawCells}
+	if err := p.write(form.appendHeader(nil)); err != nil {
+		return err
+	}
+	var wide atomic.Bool // for the goroutines that render
+	err = p.render(ctx, query, func(dst []byte, e *event.Entry) []byte {
+		if len(e.Targets) > form.groups {
+			wide.Store(true)
+		}
+		return form.appendRow(dst, e)
 	})
-	p.job.Total = &total
-	return groups, err
+	if err == nil && wide.Load() {
+		return fmt.Errorf("read log: an entry has more targets than the %d that were found before", form.groups)
+	}
+	return err
 }
 
-// scan calls fn with each entry and how much of the log was passed so far; fn
-// returns the job's progress in percent.
-func (p *pass) scan(ctx context.Context, query audit.Query, fn func(e *event.Entry, seen uint64) (int, error)) error {
-	n := 0
-	for e, err := range p.x.cfg.Engine.Scan(ctx, p.job.Organization, query, 0, p.size(), p.job.Descending) {
+// render writes what appendLine makes of each entry. It is called by several
+// goroutines at once.
+func (p *pass) render(ctx context.Context, query audit.Query, appendLine func(dst []byte, e *event.Entry) []byte) error {
+	for chunk, err := range p.x.cfg.Engine.Render(ctx, p.job.Organization, query, 0, p.size(), p.job.Descending, appendLine) {
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)
 		}
-		seen := e.Seq + 1
-		if p.job.Descending {
-			seen = p.size() - e.Seq
-		}
-		percent, err := fn(e, seen)
-		if err != nil {
+		if err := p.write(chunk.Data); err != nil {
 			return err
 		}
-		p.job.Percent = percent
-		if n++; n%noteRows == 0 {
-			if err := p.note(ctx); err != nil {
-				return err
-			}
+		p.job.Rows += uint64(chunk.Entries) //nolint:gosec // a count
+		p.job.Percent = share(100, chunk.Passed, p.size())
+		if err := p.note(ctx); err != nil {
+			return err
 		}
 	}
 	// An engine that stops quietly when ctx ends must not make a short file.
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	return nil
-}
-
-// percent is the progress of the last pass.
-func (p *pass) percent(seen uint64) int {
-	if p.job.Total != nil && *p.job.Total > 0 {
-		return countPercent + share(100-countPercent, p.job.Rows, *p.job.Total)
+	if p.job.Total != nil && *p.job.Total != p.job.Rows {
+		return fmt.Errorf("read log: %d entries were counted and %d were read", *p.job.Total, p.job.Rows)
 	}
-	return share(100, seen, p.size())
+	return nil
 }
 
 // share is the part of percent that so much of a whole is.
 func share(percent, part, whole uint64) int {
-	return int(percent * part / whole) //nolint:gosec // at most percent
+	return int(percent * min(part, whole) / max(whole, 1)) //nolint:gosec // at most percent
 }
 
 // size is the number of entries the job covers, matching or not.
@@ -249,12 +243,36 @@ func (p *pass) size() uint64 {
 	return p.job.Through.Seq + 1
 }
 
-func (p *pass) write(line []byte) error {
-	n, err := p.out.Write(line)
+// write adds to the file, if there is room.
+func (p *pass) write(data []byte) error {
+	// What is not small goes to the file as it is.
+	if len(data) >= fileBuffer {
+		if err := p.out.Flush(); err != nil {
+			return fmt.Errorf("write export: %w", err)
+		}
+	}
+	if err := p.room(int64(len(data))); err != nil {
+		return err
+	}
+	n, err := p.out.Write(data)
 	p.job.Bytes += int64(n)
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}
+	return nil
+}
+
+// room asks for room in steps of roomStep, before what the room is for is
+// written.
+func (p *pass) room(n int64) error {
+	if p.x.cfg.Room == nil || p.job.Bytes+n <= p.asked {
+		return nil
+	}
+	step := max(roomStep, p.job.Bytes+n-p.asked)
+	if err := p.x.cfg.Room(step); err != nil {
+		return fmt.Errorf("write export: %w", err)
+	}
+	p.asked += step
 	return nil
 }
 
