@@ -19,6 +19,12 @@ const (
 
 // FacetCounter counts entries by the values of a field, exactly and in bounded
 // memory. It is not safe for concurrent use.
+//
+// An engine that has entries gives them to Add. One that has columns counts by
+// value itself and gives the sums to AddValue, or the members of metadata to
+// AddMember. Such values of actor and target ids have no names yet: before Result
+// it finds those of the Top values and gives them to OfferName. Both may be mixed:
+// what matters is that each entry is counted once.
 type FacetCounter struct {
 	field       audit.Field
 	owner, path string // of metadata
@@ -125,8 +131,14 @@ func (c *FacetCounter) add(value []byte) { c.get(value) }
 
 // addNamed is add for an id that has a name.
 func (c *FacetCounter) addNamed(value, name []byte, at Key) {
-	f := c.get(value)
-	if f == nil || len(name) == 0 || f.name != "" && at.Compare(f.named) < 0 {
+	if f := c.get(value); f != nil {
+		c.setName(f, name, at)
+	}
+}
+
+// setName gives a value a name, unless it has one from a newer entry.
+func (c *FacetCounter) setName(f *facet, name []byte, at Key) {
+	if len(name) == 0 || f.name != "" && at.Compare(f.named) < 0 {
 		return
 	}
 	f.named = at
@@ -164,8 +176,55 @@ func (c *FacetCounter) checkSize() {
 	}
 }
 
-// Result returns the limit most frequent values, complete up to through.
-func (c *FacetCounter) Result(limit int, through *audit.Position) Facets {
+// Field returns the field that is counted, with its full name.
+func (c *FacetCounter) Field() audit.Field { return c.field }
+
+// AddValue counts n entries, one or more, that have a value and were not counted
+// for it before. The error is that of Add.
+func (c *FacetCounter) AddValue(value []byte, n uint64) error {
+	c.entry++
+	if f := c.get(value); f != nil {
+		f.count += n - 1 // get counted one
+	}
+	return c.err
+}
+
+// AddMember counts an entry by a member of the metadata that the field leads into:
+// its name, escaped as in canonical JSON, and its value. more says that the member
+// is of the same entry as the one before. The error is that of Add.
+func (c *FacetCounter) AddMember(name, value []byte, more bool) error {
+	if !more {
+		c.entry++
+	}
+	Path(c.path).EachOf(name, value, c.add)
+	return c.err
+}
+
+// Named reports whether values have names, as actor and target ids do.
+func (c *FacetCounter) Named() bool {
+	return c.field == audit.FieldActorID || c.field == audit.FieldTargetID
+}
+
+// NameOf returns the name that a value has as far as is known, and the place of
+// the entry that has it; without a name it is "".
+func (c *FacetCounter) NameOf(value string) (name string, at Key) {
+	if f := c.counts[value]; f != nil {
+		return f.name, f.named
+	}
+	return "", Key{}
+}
+
+// OfferName says that the entry at a place has a name for a value. The newest
+// name is kept, whatever the order they are offered in. A value that was not
+// counted is left alone.
+func (c *FacetCounter) OfferName(value string, name []byte, at Key) {
+	if f := c.counts[value]; f != nil {
+		c.setName(f, name, at)
+	}
+}
+
+// Top returns the limit most frequent values in the order of Result.
+func (c *FacetCounter) Top(limit int) []FacetValue {
 	all := make([]FacetValue, 0, len(c.counts))
 	for value, f := range c.counts {
 		all = append(all, FacetValue{Value: value, Name: f.name, Count: f.count})
@@ -173,7 +232,10 @@ func (c *FacetCounter) Result(limit int, through *audit.Position) Facets {
 	slices.SortFunc(all, func(a, b FacetValue) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
 	})
-	out := Facets{Distinct: len(all), Through: through}
-	out.Values = slices.Clone(all[:min(max(limit, 0), len(all))])
-	return out
+	return slices.Clone(all[:min(max(limit, 0), len(all))])
+}
+
+// Result returns the limit most frequent values, complete up to through.
+func (c *FacetCounter) Result(limit int, through *audit.Position) Facets {
+	return Facets{Values: c.Top(limit), Distinct: len(c.counts), Through: through}
 }

@@ -162,17 +162,22 @@ func eachAtPath(value []byte, path string, fn func([]byte)) {
 		})
 	case event.KindObject:
 		event.EachMember(value, func(escaped, below []byte) bool {
-			var scratch [scratchSize]byte
-			key := event.Unescape(escaped, scratch[:0])
-			switch n := len(key); {
-			case len(path) < n || path[:n] != string(key):
-			case len(path) == n:
-				eachLeaf(below, fn)
-			case path[n] == '.':
-				eachAtPath(below, path[n+1:], fn)
-			}
+			eachAtKey(escaped, below, path, fn)
 			return true
 		})
+	}
+}
+
+// eachAtKey is eachAtPath for one member of an object.
+func eachAtKey(escaped, below []byte, path string, fn func([]byte)) {
+	var scratch [scratchSize]byte
+	key := event.Unescape(escaped, scratch[:0])
+	switch n := len(key); {
+	case len(path) < n || path[:n] != string(key):
+	case len(path) == n:
+		eachLeaf(below, fn)
+	case path[n] == '.':
+		eachAtPath(below, path[n+1:], fn)
 	}
 }
 
