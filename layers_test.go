@@ -100,12 +100,17 @@ var layers = []layer{
 		outside: []string{"github.com/klauspost/compress"},
 		inTests: []string{"audit"},
 	},
+	{
+		pkg:     "internal/blockquery",
+		why:     "answers a query about one block of columns; no I/O, so that it is tested against Query.Match without a store",
+		imports: []string{"audit", "internal/event", "internal/search", "internal/block"},
+	},
 
 	// Adapters: each alone knows its engine, and none knows another.
 	{
 		pkg:     "internal/pebblestore",
 		why:     "the embedded store: Pebble rows sealed into blocks",
-		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog", "internal/block"},
+		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog", "internal/block", "internal/blockquery"},
 		outside: []string{"github.com/cockroachdb/pebble/v2", "github.com/klauspost/compress", "golang.org/x/mod/sumdb", "os", "syscall"},
 	},
 	{
