@@ -69,20 +69,103 @@ func FuzzInts(f *testing.F) {
 		f.Add(uint16(len(vals)), w.ints.append(nil, vals))
 	}
 	f.Fuzz(func(t *testing.T, n uint16, b []byte) {
-		wide := make([]uint64, max(n, 1))
+		wide, narrow := make([]uint64, max(n, 1)), make([]uint32, max(n, 1))
 		a, c := &input{rest: b}, &input{rest: b}
 		readInts(a, wide)
-		got := readCodes(c, len(wide), 1<<16)
-		if c.bad != "" {
-			return
-		}
-		if a.bad != "" || len(a.rest) != len(c.rest) {
-			t.Fatalf("%s; %d left, %d left", a.bad, len(a.rest), len(c.rest))
+		readInts(c, narrow)
+		if a.bad != c.bad || len(a.rest) != len(c.rest) {
+			t.Fatalf("%q, %q; %d left, %d left", a.bad, c.bad, len(a.rest), len(c.rest))
 		}
 		for i, v := range wide {
-			if got.at(i) != int(v) {
+			if a.bad == "" && narrow[i] != uint32(v) {
+				t.Fatalf("%d: %d, want %d", i, narrow[i], v)
+			}
+		}
+	})
+}
+
+// expectCodes asks a run of codes in every way there is.
+func expectCodes(t interface{ Fatalf(string, ...any) }, c *codes, want []int) {
+	limit := 1 + slices.Max(want)
+	if got, ok := c.appendTo(nil, 0, len(want), limit); !ok || !slices.EqualFunc(got, want, func(a uint16, b int) bool { return int(a) == b }) {
+		t.Fatalf("%v %v, want %v", got, ok, want)
+	}
+	if _, ok := c.appendTo(nil, 0, len(want), limit-1); ok && limit > 1 && slices.Max(want) > int(c.least) {
+		t.Fatalf("a code beyond its limit is let through")
+	}
+	for _, code := range []int{want[0], want[len(want)/2], want[len(want)-1], limit, 0} {
+		var one set
+		one.Reset(limit + 1)
+		one.Add(code)
+		var found []int
+		c.eachEqual(code, func(i int) { found = append(found, i) })
+		for i, v := range want {
+			if c.at(i) != v {
+				t.Fatalf("%d: %d, want %d", i, c.at(i), v)
+			}
+			if slices.Contains(found, i) != (v == code) {
+				t.Fatalf("%d is at %v, want %v", code, found, want)
+			}
+			if w, ok := c.match(&one, i/64*64, min(i/64*64+64, len(want))); !ok || w>>(i%64)&1 != 0 != (v == code) {
+				t.Fatalf("%d at %d: %b %v", code, i, w, ok)
+			}
+		}
+	}
+}
+
+func TestCodes(t *testing.T) {
+	w := testWriter()
+	rapid.Check(t, func(t *rapid.T) {
+		width := rapid.IntRange(0, 16).Draw(t, "width")
+		low := rapid.IntRange(0, 1<<16-1<<width).Draw(t, "low")
+		n := rapid.IntRange(1, 1100).Draw(t, "n")
+		same := rapid.IntRange(1, 50).Draw(t, "runs of")
+		seed := rapid.Uint64().Draw(t, "seed")
+		vals, want := make([]uint64, n), make([]int, n)
+		for i := range vals {
+			want[i] = low + int(spread(seed+uint64(i/same))&(1<<width-1))
+			vals[i] = uint64(want[i])
+		}
+		b, _ := w.ints.appendCodes(nil, vals, rapid.Bool().Draw(t, "try"))
+		in := &input{rest: append(bytes.Clone(b), 1, 2, 3)}
+		got := readCodes(in, n, 1<<16)
+		if in.bad != "" || len(in.rest) != 3 {
+			t.Fatalf("%s, %d left", in.bad, len(in.rest))
+		}
+		few := max(1, min(n, 150))
+		got.n = uint32(few)
+		expectCodes(t, &got, want[:few])
+		for i, v := range want {
+			if got.at(i) != v {
 				t.Fatalf("%d: %d, want %d", i, got.at(i), v)
 			}
+		}
+	})
+}
+
+// FuzzCodes reads anything as codes: whatever it is, all ways to ask agree.
+func FuzzCodes(f *testing.F) {
+	w := testWriter()
+	for width := range 17 {
+		vals := make([]uint64, 200)
+		for i := range vals {
+			vals[i] = spread(uint64(i)) & (1<<width - 1) &^ uint64(i%2)
+		}
+		b, _ := w.ints.appendCodes(nil, vals, width%2 == 0)
+		f.Add(uint16(len(vals)), b)
+	}
+	f.Fuzz(func(t *testing.T, n uint16, b []byte) {
+		in := &input{rest: b}
+		c := readCodes(in, int(n%300)+1, 1<<16)
+		if in.bad != "" {
+			return
+		}
+		want := make([]int, c.len())
+		for i := range want {
+			want[i] = c.at(i)
+		}
+		if slices.Max(want) < 1<<16 {
+			expectCodes(t, &c, want)
 		}
 	})
 }

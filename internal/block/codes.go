@@ -3,150 +3,210 @@ package block
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 )
 
-// codes are numbers below 2^16, their low and their high bytes apart: finding a
-// code is then finding a byte, which the machine does many at a time. high is
-// nil when all of them are 0.
-type codes struct{ low, high []byte }
+// Kinds of runs of codes, in the first byte of a run.
+const (
+	codesConst  = 0
+	codesPacked = 8    // up to this: the width in bits
+	codesSplit  = 0x40 // plus the width, 9 to 16: low bytes, and the bits above them packed
+	codesFrame  = 0xc0 // plus the number of byte planes, compressed
+	maxCodeBits = 16
+)
 
-func (c codes) len() int { return len(c.low) }
-
-func (c codes) at(i int) int {
-	if c.high == nil {
-		return int(c.low[i])
-	}
-	return int(c.low[i]) | int(c.high[i])<<8
+// codes are numbers below 2^16, less the least of them, their low bytes and the
+// bits above them apart: finding a code is then finding a byte, which the machine
+// does many at a time. Runs of 8 bits and more are what is stored, and nothing is
+// decoded.
+type codes struct {
+	low   []byte // nil when all are the least
+	high  []byte // bits of each, packed, and a byte more; nil when bits is 0
+	n     uint32
+	least uint16
+	bits  uint8 // above the low byte
 }
 
-// slice returns the codes lo ≤ i < hi.
-func (c codes) slice(lo, hi int) codes {
-	if c.high == nil {
-		return codes{low: c.low[lo:hi]}
+func (c *codes) len() int { return int(c.n) }
+
+func (c *codes) at(i int) int {
+	if c.low == nil {
+		return int(c.least)
 	}
-	return codes{c.low[lo:hi], c.high[lo:hi]}
+	return int(c.low[i]) + c.top(i)<<8 + int(c.least)
 }
 
-func (c codes) memory() int { return cap(c.low) + cap(c.high) }
+// top returns the bits above the low byte.
+func (c *codes) top(i int) int {
+	if c.high == nil {
+		return 0
+	}
+	bit := uint(i) * uint(c.bits)
+	return int(uint(binary.LittleEndian.Uint16(c.high[bit>>3:])) >> (bit & 7) & (1<<c.bits - 1)) //nolint:gosec // a few bits
+}
 
-// readCodes decodes a run of n integers, at least one, that are below limit, which
-// is at most 2^16.
+// appendTo appends the codes lo ≤ i < hi. It reports whether all are below the
+// limit.
+func (c *codes) appendTo(dst []uint16, lo, hi, limit int) (_ []uint16, ok bool) {
+	most := 0
+	switch {
+	case c.low == nil:
+		for range hi - lo {
+			dst = append(dst, c.least)
+		}
+	case c.high == nil:
+		for _, l := range c.low[lo:hi] {
+			code := int(l) + int(c.least)
+			most = max(most, code)
+			dst = append(dst, uint16(code)) //nolint:gosec // else not ok
+		}
+	default:
+		for i := lo; i < hi; i++ {
+			code := int(c.low[i]) + c.top(i)<<8 + int(c.least)
+			most = max(most, code)
+			dst = append(dst, uint16(code)) //nolint:gosec // else not ok
+		}
+	}
+	return dst, most < limit
+}
+
+// appendCodes appends the encoding of codes, of which there is at least one. try
+// says whether compressing them is tried; compressed says that it was of use.
+func (w *intsWriter) appendCodes(dst []byte, vals []uint64, try bool) (_ []byte, compressed bool) {
+	low, high := vals[0], vals[0]
+	for _, v := range vals {
+		low, high = min(low, v), max(high, v)
+	}
+	width := bits.Len64(high - low)
+	packed := (len(vals)*width + 7) / 8
+	if try && packed >= frameBytes {
+		planes := (width + 7) / 8
+		w.fill(vals, low, planes)
+		w.frame = w.z.compress(w.frame[:0], w.planes)
+		if len(w.frame) < packed-packed/frameGainOf {
+			dst = binary.AppendUvarint(append(dst, codesFrame|byte(planes)), low) //nolint:gosec // at most 2
+			dst = binary.AppendUvarint(dst, uint64(len(w.frame)))
+			return append(dst, w.frame...), true
+		}
+	}
+	if width <= codesPacked {
+		dst = binary.AppendUvarint(append(dst, byte(width)), low)
+		return appendPacked(dst, vals, low, width), false
+	}
+	dst = binary.AppendUvarint(append(dst, codesSplit|byte(width)), low)
+	for i, v := range vals {
+		dst = append(dst, byte(v-low)) //nolint:gosec // its low byte
+		vals[i] = (v - low) >> 8
+	}
+	return append(appendPacked(dst, vals, 0, width-8), 0), false
+}
+
+// readCodes takes a run of n codes, at least one. It keeps the bytes. That codes
+// are below their limit is checked when they are used, but for the least, which
+// is checked here.
 func readCodes(in *input, n, limit int) codes {
-	buf := make([]byte, n, 2*n)
-	if limit > 1<<8 {
-		buf = buf[:2*n]
-	}
-	c := codes{low: buf[:n:n], high: buf[n:]}
-	if len(c.high) == 0 {
-		c.high = nil
-	}
 	kind, least := in.byte(), in.uvarint()
 	if in.bad != "" || least >= uint64(limit) { //nolint:gosec // positive
 		in.fail("a code is beyond its dictionary")
-		return c
+		return codes{}
 	}
-	most := least
+	c := codes{n: uint32(n), least: uint16(least)} //nolint:gosec // bounded
 	switch {
-	case kind == intsConst:
-		for i := range n {
-			c.set(i, uint16(least)) //nolint:gosec // below limit
-		}
-	case kind <= 16:
+	case kind == codesConst:
+	case kind < codesPacked:
 		if src := in.bytes((n*int(kind) + 7) / 8); src != nil {
-			most += uint64(c.unpack(src, int(kind), uint16(least))) //nolint:gosec // below limit
+			c.low = unpackBytes(make([]byte, n), src, int(kind))
 		}
-	case kind == intsFrame|1 || kind == intsFrame|2:
-		most += uint64(c.expand(in, int(kind&^intsFrame), uint16(least))) //nolint:gosec // below limit
+	case kind == codesPacked:
+		c.low = in.bytes(n)
+	case kind > codesSplit+8 && kind <= codesSplit+maxCodeBits:
+		c.bits = kind - codesSplit - 8
+		c.low = in.bytes(n)
+		c.high = in.bytes((n*int(c.bits)+7)/8 + 1)
+	case kind == codesFrame|1 || kind == codesFrame|2:
+		c.expand(in, int(kind&^codesFrame))
 	default:
 		in.fail("codes are of an unknown kind")
-	}
-	if most >= uint64(limit) { //nolint:gosec // positive
-		in.fail("a code is beyond its dictionary")
 	}
 	return c
 }
 
-func (c codes) set(i int, v uint16) {
-	c.low[i] = byte(v) //nolint:gosec // its low half
-	if c.high != nil {
-		c.high[i] = byte(v >> 8)
-	}
-}
-
-// unpack is the inverse of appendPacked. It returns the largest difference from
-// least.
-func (c codes) unpack(src []byte, width int, least uint16) (most uint16) {
-	mask := uint64(1)<<width - 1
-	bit, n := 0, c.len()
-	safe := 0 // values of which eight bytes can be loaded
-	if len(src) >= 8 {
-		safe = min(n, ((len(src)-8)*8+7)/width+1)
-	}
-	for i := range safe {
-		d := uint16(binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask) //nolint:gosec // width is at most 16
-		bit += width
-		most = max(most, d)
-		c.set(i, d+least)
-	}
-	var tail [16]byte
-	start := bit >> 3
-	copy(tail[:], src[min(start, len(src)):])
-	for i := safe; i < n; i++ {
-		d := uint16(binary.LittleEndian.Uint64(tail[bit>>3-start:]) >> (bit & 7) & mask) //nolint:gosec // width is at most 16
-		bit += width
-		most = max(most, d)
-		c.set(i, d+least)
-	}
-	return most
-}
-
-// expand decodes compressed planes, and returns the largest difference from
-// least.
-func (c codes) expand(in *input, planes int, least uint16) (most uint16) {
+// expand decodes compressed byte planes.
+func (c *codes) expand(in *input, planes int) {
 	n := c.len()
 	frame := in.bytes(in.length())
-	s := getScratch(planes * n)
-	defer s.put()
-	if in.bad != "" || !s.decompress(frame, planes*n) {
+	buf := make([]byte, planes*n, planes*n+overAlloc)
+	if in.bad != "" {
+		return
+	}
+	if _, ok := decompress(buf, frame, planes*n); !ok {
 		in.fail("codes do not decompress to their size")
-		return 0
+		return
 	}
-	for i := range n {
-		d := uint16(s.b[i])
-		if planes == 2 {
-			d |= uint16(s.b[n+i]) << 8
+	c.low = buf[:n:n]
+	if planes == 2 {
+		c.high, c.bits = buf[n:2*n+1], 8
+	}
+}
+
+// unpackBytes is the inverse of appendPacked for fewer than 8 bits.
+func unpackBytes(dst, src []byte, width int) []byte {
+	mask := uint64(1)<<width - 1
+	i, at := 0, 0
+	for ; i+8 <= len(dst) && at+8 <= len(src); i, at = i+8, at+width {
+		v := binary.LittleEndian.Uint64(src[at:])
+		d := dst[i : i+8 : i+8]
+		for j := range d {
+			d[j] = byte(v & mask) //nolint:gosec // a few bits
+			v >>= width
 		}
-		most = max(most, d)
-		c.set(i, d+least)
 	}
-	return most
+	var tail [24]byte
+	copy(tail[:], src[min(at, len(src)):])
+	for bit := 0; i < len(dst); i, bit = i+1, bit+width {
+		dst[i] = byte(binary.LittleEndian.Uint16(tail[bit>>3:]) >> (bit & 7) & uint16(mask)) //nolint:gosec // a few bits
+	}
+	return dst
 }
 
 // eachEqual calls fn with the places of one code.
-func (c codes) eachEqual(code uint16, fn func(i int)) {
+func (c *codes) eachEqual(code int, fn func(i int)) {
+	d := code - int(c.least)
+	if c.low == nil || d < 0 || d>>8 >= 1<<c.bits {
+		for i := 0; d == 0 && i < c.len(); i++ {
+			fn(i)
+		}
+		return
+	}
 	for at := 0; ; at++ {
-		k := bytes.IndexByte(c.low[at:], byte(code)) //nolint:gosec // its low half
+		k := bytes.IndexByte(c.low[at:], byte(d)) //nolint:gosec // its low half
 		if k < 0 {
 			return
 		}
-		if at += k; c.high == nil || c.high[at] == byte(code>>8) {
+		if at += k; c.top(at) == d>>8 {
 			fn(at)
 		}
 	}
 }
 
-// match returns a bit for each of at most 64 codes that is in a set.
-func (c codes) match(set []uint64) (w uint64) {
-	if c.high == nil {
-		for i, l := range c.low {
-			w |= (set[l>>6] >> (l & 63) & 1) << (i & 63)
+// match returns a bit for each of the codes lo ≤ i < hi, at most 64, that is in a
+// set. ok says that all are below the set's bound.
+func (c *codes) match(s *set, lo, hi int) (w uint64, ok bool) {
+	if c.low == nil {
+		if s.Has(int(c.least)) {
+			w = ^uint64(0) >> (64 - uint(hi-lo)) //nolint:gosec // 1 to 64
 		}
-		return w
+		return w, true
 	}
-	high := c.high[:len(c.low)]
-	for i, l := range c.low {
-		code := uint(l) | uint(high[i])<<8
-		w |= (set[code>>6] >> (code & 63) & 1) << (i & 63)
+	for i := lo; i < hi; i++ {
+		code := int(c.low[i]) + int(c.least)
+		if c.high != nil {
+			code += c.top(i) << 8
+		}
+		if code >= s.n {
+			return w, false
+		}
+		w |= (s.words[uint(code)>>6] >> (uint(code) & 63) & 1) << (i - lo) //nolint:gosec // not negative
 	}
-	return w
+	return w, true
 }

@@ -42,7 +42,7 @@ func (r *Reader) keepMeta(in *input, lo, n int) (*metaChunk, error) {
 	if err != nil {
 		return nil, err
 	}
-	shapes, err := r.shapes(lo, n)
+	shapes, err := r.shapes(nil, lo, n)
 	if err != nil {
 		return nil, err
 	}
@@ -55,38 +55,21 @@ func (r *Reader) keepMeta(in *input, lo, n int) (*metaChunk, error) {
 	return m.out, nil
 }
 
-// shapes returns the shapes of n rows from lo on.
-func (r *Reader) shapes(lo, n int) (codes, error) {
-	shift := r.h.table[colShape].shift
-	if first := lo >> shift; first == (lo+n-1)>>shift {
-		c, err := r.chunk(colShape, first)
-		if err != nil {
-			return codes{}, err
-		}
-		at := lo - first<<shift
-		return c.codes.slice(at, at+n), nil
-	}
-	all := codes{make([]byte, n), make([]byte, n)}
-	for i := range n {
-		code, err := r.code(colShape, lo+i)
-		if err != nil {
-			return codes{}, err
-		}
-		all.set(i, uint16(code)) //nolint:gosec // was one
-	}
-	return all, nil
+// shapes appends the shapes of n rows from lo on.
+func (r *Reader) shapes(dst []uint16, lo, n int) ([]uint16, error) {
+	return r.appendCodes(dst, colShape, lo, lo+n)
 }
 
 // count counts the values of each path and decides where they begin. In texts
 // those of paths that share their bytes are behind all others, as these bytes
 // are.
-func (m *metaReader) count(shapes codes) {
+func (m *metaReader) count(shapes []uint16) {
 	paths, out := m.plan.paths, m.out
 	out.at = append(out.at[:0], make([]uint32, len(paths))...)
 	out.counts = append(out.counts[:0], make([]uint32, len(paths))...)
 	rows := make([]uint32, len(m.plan.shapes))
-	for i := range shapes.len() {
-		rows[shapes.at(i)]++
+	for _, s := range shapes {
+		rows[s]++
 	}
 	for s, n := range rows {
 		if n > 0 {
@@ -224,18 +207,18 @@ func (m *metaReader) joinPaths(from stored, paths ...int) {
 }
 
 // makeIndex finds the values of each row.
-func (m *metaChunk) makeIndex(p *plan, shapes codes) {
+func (m *metaChunk) makeIndex(p *plan, shapes []uint16) {
 	total := uint32(0)
-	m.starts = make([]uint32, shapes.len()+1)
-	for row := range shapes.len() {
-		total += uint32(len(p.shapes[shapes.at(row)])) //nolint:gosec // small
+	m.starts = make([]uint32, len(shapes)+1)
+	for row, s := range shapes {
+		total += uint32(len(p.shapes[s])) //nolint:gosec // small
 		m.starts[row+1] = total
 	}
 	m.index = make([]uint32, total)
 	next := slices.Clone(m.at)
 	index := m.index
-	for row := range shapes.len() {
-		paths := p.shapes[shapes.at(row)]
+	for _, s := range shapes {
+		paths := p.shapes[s]
 		for i, path := range paths {
 			index[i] = next[path]
 			next[path]++

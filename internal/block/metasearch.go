@@ -65,7 +65,7 @@ type metaWalk struct {
 	err    error
 	// Of the current chunk.
 	first    int
-	used     codes
+	used     []uint16 // shapes of its rows
 	chunk    metaChunk
 	borrowed bool // the chunk is the reader's
 	cursor   []uint32
@@ -86,7 +86,7 @@ func (w *metaWalk) next() bool {
 		if w.within != nil && !w.within.any(w.first, w.first+n) {
 			continue
 		}
-		if w.used, w.err = w.r.shapes(w.first, n); w.err != nil {
+		if w.used, w.err = w.r.shapes(w.used[:0], w.first, n); w.err != nil {
 			return false
 		}
 		if anyShape(w.used, w.shapes, w.first, w.within) {
@@ -123,8 +123,7 @@ func (w *metaWalk) decode(k int) error {
 // when fn did.
 func (w *metaWalk) each(fn func(row, path int, at uint32) bool) bool {
 	w.cursor = append(w.cursor[:0], w.chunk.at...)
-	for i := range w.used.len() {
-		code := w.used.at(i)
+	for i, code := range w.used {
 		if !w.shapes[code] {
 			continue
 		}
@@ -160,9 +159,9 @@ func (p *plan) shapesWith(want []bool) []bool {
 	return shapes
 }
 
-func anyShape(used codes, shapes []bool, lo int, within *Rows) bool {
-	for i := range used.len() {
-		if shapes[used.at(i)] && (within == nil || within.Has(lo+i)) {
+func anyShape(used []uint16, shapes []bool, lo int, within *Rows) bool {
+	for i, s := range used {
+		if shapes[s] && (within == nil || within.Has(lo+i)) {
 			return true
 		}
 	}

@@ -22,6 +22,8 @@ type Reader struct {
 	chunks [][]atomic.Pointer[chunk] // by column of h.table
 	plan   atomic.Pointer[plan]
 	memory atomic.Int64
+	// kept are the parts that decoded codes are the bytes of, by number.
+	kept []atomic.Pointer[[]byte]
 
 	recentMu sync.Mutex
 	recent   [recentParts]recentPart // guarded by recentMu, the last used first
@@ -47,9 +49,12 @@ type chunk struct {
 }
 
 func (c *chunk) memory() int {
-	n := c.texts.memory() + c.codes.memory() + 8*cap(c.nums) + 4*cap(c.ends) + 96
+	n := c.texts.memory() + 8*cap(c.nums) + 4*cap(c.ends) + 160
 	if c.meta != nil {
 		n += c.meta.memory()
+	}
+	if c.codes.low != nil && c.codes.bits == 0 {
+		n += c.codes.len() // unless it is a part's bytes
 	}
 	return n
 }
@@ -68,7 +73,8 @@ func NewReader(h *Header, fetch func(part int) ([]byte, error)) *Reader {
 		k := len(h.table[i].chunks)
 		r.chunks[i], all = all[:k:k], all[k:]
 	}
-	r.memory.Store(int64(256 + 8*n + 24*len(h.table)))
+	r.kept = make([]atomic.Pointer[[]byte], h.Parts)
+	r.memory.Store(int64(256 + 8*n + 24*len(h.table) + 8*h.Parts))
 	return r
 }
 
@@ -119,40 +125,59 @@ func (r *Reader) peek(col column, k int) (*chunk, error) {
 }
 
 // Part returns a part as it is stored, checked.
-func (r *Reader) Part(part int) ([]byte, error) {
-	if b := r.recentPart(part); b != nil {
-		return b, nil
+func (r *Reader) Part(part int) ([]byte, error) { return r.part(part, false) }
+
+// part is Part, and keeps the part for good or with those used last.
+func (r *Reader) part(part int, keep bool) ([]byte, error) {
+	if b := r.kept[part].Load(); b != nil {
+		return *b, nil
 	}
-	b, err := r.fetch(part)
-	if err != nil {
-		return nil, fmt.Errorf("block at %d: fetch part %d: %w", r.h.FirstSeq, part, err)
+	b := r.recentPart(part, keep)
+	if b == nil {
+		var err error
+		if b, err = r.fetch(part); err != nil {
+			return nil, fmt.Errorf("block at %d: fetch part %d: %w", r.h.FirstSeq, part, err)
+		}
+		if _, err := r.h.open(part, b); err != nil {
+			return nil, fmt.Errorf("block at %d: %w", r.h.FirstSeq, err)
+		}
+		if !keep {
+			r.recentMu.Lock()
+			copy(r.recent[1:], r.recent[:])
+			r.recent[0] = recentPart{part, b}
+			r.recentMu.Unlock()
+		}
 	}
-	if _, err := r.h.open(part, b); err != nil {
-		return nil, fmt.Errorf("block at %d: %w", r.h.FirstSeq, err)
+	if keep && r.kept[part].CompareAndSwap(nil, &b) {
+		r.memory.Add(int64(cap(b)))
 	}
-	r.recentMu.Lock()
-	copy(r.recent[1:], r.recent[:])
-	r.recent[0] = recentPart{part, b}
-	r.recentMu.Unlock()
 	return b, nil
 }
 
-// recentPart returns a part that was used lately, or nil.
-func (r *Reader) recentPart(part int) []byte {
+// recentPart returns a part that was used lately, or nil. take takes it away from
+// those.
+func (r *Reader) recentPart(part int, take bool) []byte {
 	r.recentMu.Lock()
 	defer r.recentMu.Unlock()
 	for i, p := range r.recent {
-		if p.part == part && p.b != nil {
+		if p.part != part || p.b == nil {
+			continue
+		}
+		if take {
+			copy(r.recent[i:], r.recent[i+1:])
+			r.recent[recentParts-1] = recentPart{}
+		} else {
 			copy(r.recent[1:i+1], r.recent[:i])
 			r.recent[0] = p
-			return p.b
 		}
+		return p.b
 	}
 	return nil
 }
 
 // DropParts lets go of the parts that were fetched last. A cache calls it when it
-// puts a Reader aside: what is decoded stays.
+// puts a Reader aside: what is decoded stays, and so do parts whose codes need no
+// decoding.
 func (r *Reader) DropParts() {
 	r.recentMu.Lock()
 	defer r.recentMu.Unlock()
@@ -189,7 +214,7 @@ func (r *Reader) decode(col column, k int) (*chunk, error) {
 // input returns the bytes of a chunk.
 func (r *Reader) input(col column, k int) (*input, error) {
 	at := r.h.table[col].chunks[k]
-	b, err := r.Part(int(at.part))
+	b, err := r.part(int(at.part), r.h.table[col].kind == kindInts)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +322,29 @@ func (r *Reader) code(col column, i int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return c.codes.at(i & (1<<shift - 1)), nil
+	code := c.codes.at(i & (1<<shift - 1))
+	if code >= r.h.limit(col) {
+		return 0, r.corrupt(col, i>>shift, "a code is beyond its dictionary")
+	}
+	return code, nil
+}
+
+// appendCodes appends the values lo ≤ i < hi of a column of codes.
+func (r *Reader) appendCodes(dst []uint16, col column, lo, hi int) ([]uint16, error) {
+	shift, limit := r.h.table[col].shift, r.h.limit(col)
+	for lo < hi {
+		k := lo >> shift
+		c, err := r.chunk(col, k)
+		if err != nil {
+			return dst, err
+		}
+		end, ok := min(hi, (k+1)<<shift), false
+		if dst, ok = c.codes.appendTo(dst, lo-k<<shift, end-k<<shift, limit); !ok {
+			return dst, r.corrupt(col, k, "a code is beyond its dictionary")
+		}
+		lo = end
+	}
+	return dst, nil
 }
 
 // text returns one text of a column of texts.

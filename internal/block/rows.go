@@ -19,7 +19,7 @@ func (r *Reader) Rows(codes *Codes, within, rows *Rows) error {
 }
 
 // fewCodes is how many codes are looked for one by one.
-const fewCodes = 4
+const fewCodes = 12
 
 // matching adds to found the numbers of the column's values that are in codes.
 func (r *Reader) matching(codes *Codes, within *Rows, found *set) error {
@@ -35,11 +35,13 @@ func (r *Reader) matching(codes *Codes, within *Rows, found *set) error {
 			return err
 		}
 		if !few {
-			matchAll(c.codes, codes.words, first, within, found)
+			if !matchAll(&c.codes, &codes.set, first, within, found) {
+				return r.corrupt(codes.about, k, "a code is beyond its dictionary")
+			}
 			continue
 		}
 		for code := range codes.All() {
-			c.codes.eachEqual(uint16(code), func(i int) { //nolint:gosec // below 2^16
+			c.codes.eachEqual(code, func(i int) {
 				if within == nil || within.Has(first+i) {
 					found.Add(first + i)
 				}
@@ -50,8 +52,8 @@ func (r *Reader) matching(codes *Codes, within *Rows, found *set) error {
 }
 
 // matchAll adds the numbers of codes, the first of which is first, that are in a
-// set.
-func matchAll(c codes, set []uint64, first int, within *Rows, found *set) {
+// set. It reports false when one is beyond it.
+func matchAll(c *codes, s *set, first int, within *Rows, found *set) bool {
 	for j := 0; j < c.len(); j += 64 {
 		mask := ^uint64(0)
 		if within != nil {
@@ -59,8 +61,13 @@ func matchAll(c codes, set []uint64, first int, within *Rows, found *set) {
 				continue
 			}
 		}
-		found.words[(first+j)/64] |= c.slice(j, min(j+64, c.len())).match(set) & mask
+		w, ok := c.match(s, j, min(j+64, c.len()))
+		if !ok {
+			return false
+		}
+		found.words[(first+j)/64] |= w & mask
 	}
+	return true
 }
 
 // targetRows is Rows for targets, of which a row has any number.

@@ -157,18 +157,19 @@ func (r *Reader) groupTypes(info fieldInfo) (*grouping, error) {
 // countRows counts the rows of each value, of which each row has one.
 func (r *Reader) countRows(about column, g *grouping, within *Rows, counts []int) error {
 	t := &r.h.table[about]
+	var buf []uint16
 	for k := range t.chunks {
 		first := k << t.shift
 		if within != nil && !within.any(first, first+1<<t.shift) {
 			continue
 		}
-		c, err := r.chunk(about, k)
-		if err != nil {
+		var err error
+		if buf, err = r.appendCodes(buf[:0], about, first, min(first+1<<t.shift, t.n)); err != nil {
 			return err
 		}
-		for i := range c.codes.len() {
+		for i, code := range buf {
 			if within == nil || within.Has(first+i) {
-				counts[g.of[c.codes.at(i)]]++
+				counts[g.of[code]]++
 			}
 		}
 	}
@@ -178,23 +179,31 @@ func (r *Reader) countRows(about column, g *grouping, within *Rows, counts []int
 // countTargets counts the rows of each value, of which each row has one for every
 // target.
 func (r *Reader) countTargets(g *grouping, within *Rows, counts []int) error {
+	targets, err := r.appendCodes(nil, colTarget, 0, r.h.counts[perSlot])
+	if err != nil {
+		return err
+	}
 	last := make([]int, len(g.texts)) // the row after the last that was counted
-	for row := range r.h.Rows {
-		if within != nil && !within.Has(row) {
+	t := &r.h.table[colTargetEnd]
+	for k := range t.chunks {
+		first := k << t.shift
+		if within != nil && !within.any(first, first+1<<t.shift) {
 			continue
 		}
-		lo, hi, err := r.ends(colTargetEnd, row)
+		c, err := r.chunk(colTargetEnd, k)
 		if err != nil {
 			return err
 		}
-		for slot := lo; slot < hi; slot++ {
-			code, err := r.code(colTarget, slot)
-			if err != nil {
-				return err
+		for i, end := range c.ends[1:] {
+			row := first + i
+			if within != nil && !within.Has(row) {
+				continue
 			}
-			if v := g.of[code]; last[v] <= row {
-				last[v] = row + 1
-				counts[v]++
+			for _, code := range targets[c.ends[i]:end] {
+				if v := g.of[code]; last[v] <= row {
+					last[v] = row + 1
+					counts[v]++
+				}
 			}
 		}
 	}

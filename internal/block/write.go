@@ -40,6 +40,8 @@ type source struct {
 	text func(i int) []byte
 	// letters are those of the texts, when the header is to have it.
 	letters alphabet
+	// compressed says that the last chunk of codes was made smaller by it.
+	compressed bool
 	// separators are of sorted texts, between each chunk and the next.
 	separators [][]byte
 }
@@ -141,7 +143,9 @@ func (w *writer) appendChunk(dst []byte, e *Encoder, c *source, chunk int) []byt
 		w.nums = append(w.nums, c.num(i))
 	}
 	if c.kind == kindInts {
-		return w.texts.ints.append(dst, w.nums)
+		try := c.compressed || chunk%retryChunks == 0
+		dst, c.compressed = w.texts.ints.appendCodes(dst, w.nums, try)
+		return dst
 	}
 	return w.appendDifferences(dst, c, lo)
 }
@@ -180,6 +184,10 @@ func separator(last, first []byte) []byte {
 
 func zigzag(d int64) uint64   { return uint64(d<<1) ^ uint64(d>>63) } //nolint:gosec // bits
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// retryChunks is after how many chunks for which compressing did nothing it is
+// tried again: a column is much the same from its beginning to its end.
+const retryChunks = 8
 
 // setShifts decides how long the chunks of each column are: those of a group
 // that has as many values together.
