@@ -18,7 +18,8 @@ import (
 
 // Shape of the workload. docs/performance.md describes it in words.
 const (
-	// Organizations is their number: the big one and the others.
+	// Organizations is their number unless another is asked for: the big one
+	// and the others.
 	Organizations = 21
 	actions       = 200
 	users         = 2_000
@@ -47,11 +48,26 @@ type Generator struct {
 	user   *rand.Zipf
 	target *rand.Zipf
 	place  *rand.Zipf
-	org    *rand.Zipf
+	other  func() int // an organization that is not the big one
 }
 
 // New makes a generator of total events.
 func New(seed uint64, total int) *Generator {
+	g := newGenerator(seed, total)
+	zipf := rand.NewZipf(g.rng, 1.2, 2, Organizations-2)
+	g.other = func() int { return 1 + int(zipf.Uint64()) } //nolint:gosec // below Organizations
+	return g
+}
+
+// NewSpread makes a generator of total events of which half belong to n small
+// organizations that are all alike, 1 to n, and half to the big one.
+func NewSpread(seed uint64, total, n int) *Generator {
+	g := newGenerator(seed, total)
+	g.other = func() int { return 1 + g.rng.IntN(n) }
+	return g
+}
+
+func newGenerator(seed uint64, total int) *Generator {
 	rng := rand.New(rand.NewPCG(seed, 0x57e1e)) //nolint:gosec // repeatable on purpose; nothing secret comes of it
 	return &Generator{
 		rng: rng, total: max(total, 1), pools: newPools(),
@@ -59,7 +75,6 @@ func New(seed uint64, total int) *Generator {
 		user:   rand.NewZipf(rng, 1.1, 20, users-1),
 		target: rand.NewZipf(rng, 1.05, 200, targets-1),
 		place:  rand.NewZipf(rng, 1.1, 50, locations-1),
-		org:    rand.NewZipf(rng, 1.2, 2, Organizations-2),
 	}
 }
 
@@ -70,7 +85,7 @@ func Organization(i int) string { return fmt.Sprintf("bench-%02d", i) }
 // belongs to.
 func (g *Generator) Next(dst []byte) (event []byte, org int) {
 	if g.rng.IntN(2) == 1 {
-		org = 1 + int(g.org.Uint64()) //nolint:gosec // below Organizations
+		org = g.other()
 	}
 	return g.event(dst), org
 }
