@@ -118,7 +118,7 @@ func (a *App) openReaders(ctx context.Context) error {
 	}
 	a.Exports, err = export.Open(ctx, export.Config{
 		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.Store, Log: a.Ledger,
-		Keep: a.cfg.ExportKeep, Logger: a.cfg.Logger, Now: a.cfg.Now,
+		Room: a.Store.Room, Keep: a.cfg.ExportKeep, Logger: a.cfg.Logger, Now: a.cfg.Now,
 	})
 	if err != nil {
 		return fmt.Errorf("open exports: %w", err)
