@@ -52,7 +52,7 @@ func (r *Reader) checkTimes() error {
 // checkEnds holds columns of ends to follow on each other up to the last.
 func (r *Reader) checkEnds() error {
 	for _, col := range []column{colTargetEnd, colActorEnd, colTargetProfileEnd} {
-		next := 0
+		next, most := 0, 0
 		for i := range r.h.table[col].n {
 			lo, hi, err := r.ends(col, i)
 			if err != nil {
@@ -61,7 +61,10 @@ func (r *Reader) checkEnds() error {
 			if lo != next || hi == lo && col != colTargetEnd {
 				return r.corrupt(col, i>>r.h.table[col].shift, "ends do not follow on each other")
 			}
-			next = hi
+			next, most = hi, max(most, hi-lo)
+		}
+		if col == colTargetEnd && most != r.h.MaxTargets {
+			return r.corrupt(col, 0, "no row has the most targets that the header says")
 		}
 		if next != r.h.counts[endsOf(col)] {
 			return r.corrupt(colTargetEnd, 0, fmt.Sprintf("%s: the last end is not the last", col.name()))
@@ -94,7 +97,7 @@ func (r *Reader) checkColumn(col column, t *tableColumn) error {
 			if order := bytes.Compare(last, text); t.kind == kindSorted && first+j > 0 && (order > 0 || order == 0 && !repeats(col)) {
 				return r.corrupt(col, first>>t.shift, "texts are not in order")
 			}
-			if t.kind == kindSorted && first > 0 && j == 0 && !bytes.Equal(t.separators[first>>t.shift-1], separator(last, text)) {
+			if t.kind == kindSorted && first > 0 && j == 0 && !bytes.Equal(r.h.separator(t, first>>t.shift-1), separator(last, text)) {
 				return r.corrupt(col, first>>t.shift, "does not begin at its separator")
 			}
 			last = text

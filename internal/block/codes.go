@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // Kinds of runs of codes, in the first byte of a run.
@@ -42,32 +43,57 @@ func (c *codes) top(i int) int {
 		return 0
 	}
 	bit := uint(i) * uint(c.bits)
-	return int(uint(binary.LittleEndian.Uint16(c.high[bit>>3:])) >> (bit & 7) & (1<<c.bits - 1)) //nolint:gosec // a few bits
+	return int(uint(binary.LittleEndian.Uint16(c.high[bit>>3:])) >> (bit & 7) & (1<<c.bits - 1))
 }
 
 // appendTo appends the codes lo ≤ i < hi. It reports whether all are below the
 // limit.
 func (c *codes) appendTo(dst []uint16, lo, hi, limit int) (_ []uint16, ok bool) {
-	most := 0
-	switch {
-	case c.low == nil:
-		for range hi - lo {
-			dst = append(dst, c.least)
+	at := len(dst)
+	dst = slices.Grow(dst, hi-lo)[:at+hi-lo]
+	return dst, c.fill(dst[at:], lo) < limit
+}
+
+// fill sets dst to the codes from lo on, and returns the largest of them, which
+// may be beyond 2^16.
+func (c *codes) fill(dst []uint16, lo int) (most int) {
+	least := int(c.least)
+	if c.low == nil {
+		for i := range dst {
+			dst[i] = c.least
 		}
-	case c.high == nil:
-		for _, l := range c.low[lo:hi] {
-			code := int(l) + int(c.least)
+		return least
+	}
+	low := c.low[lo : lo+len(dst)]
+	if c.high == nil {
+		for i, l := range low {
+			code := int(l) + least
 			most = max(most, code)
-			dst = append(dst, uint16(code)) //nolint:gosec // else not ok
+			dst[i] = uint16(code) //nolint:gosec // else of no use
 		}
-	default:
-		for i := lo; i < hi; i++ {
-			code := int(c.low[i]) + c.top(i)<<8 + int(c.least)
+		return most
+	}
+	i := 0
+	for mask := uint64(1)<<c.bits - 1; lo&7 == 0 && i+8 <= len(dst); i += 8 {
+		at := (lo + i) >> 3 * int(c.bits)
+		if at+8 > len(c.high) {
+			break
+		}
+		high := binary.LittleEndian.Uint64(c.high[at:])
+		l, d := low[i:i+8:i+8], dst[i:i+8:i+8]
+		for j := range d {
+			code := int(l[j]) + int(high&mask)<<8 + least //nolint:gosec // a few bits
+			high >>= c.bits & 63
 			most = max(most, code)
-			dst = append(dst, uint16(code)) //nolint:gosec // else not ok
+			d[j] = uint16(code) //nolint:gosec // else of no use
 		}
 	}
-	return dst, most < limit
+	for ; i < len(dst); i++ {
+		code := c.at(lo + i)
+		most = max(most, code)
+		dst[i] = uint16(code) //nolint:gosec // else of no use
+	}
+	return most
 }
 
 // appendCodes appends the encoding of codes, of which there is at least one. try
@@ -90,10 +116,10 @@ func (w *intsWriter) appendCodes(dst []byte, vals []uint64, try bool) (_ []byte,
 		}
 	}
 	if width <= codesPacked {
-		dst = binary.AppendUvarint(append(dst, byte(width)), low)
+		dst = binary.AppendUvarint(append(dst, byte(width)), low) //nolint:gosec // at most 8
 		return appendPacked(dst, vals, low, width), false
 	}
-	dst = binary.AppendUvarint(append(dst, codesSplit|byte(width)), low)
+	dst = binary.AppendUvarint(append(dst, codesSplit|byte(width)), low) //nolint:gosec // at most 16
 	for i, v := range vals {
 		dst = append(dst, byte(v-low)) //nolint:gosec // its low byte
 		vals[i] = (v - low) >> 8
@@ -194,19 +220,17 @@ func (c *codes) eachEqual(code int, fn func(i int)) {
 func (c *codes) match(s *set, lo, hi int) (w uint64, ok bool) {
 	if c.low == nil {
 		if s.Has(int(c.least)) {
-			w = ^uint64(0) >> (64 - uint(hi-lo)) //nolint:gosec // 1 to 64
+			w = ^uint64(0) >> (64 - uint(hi-lo))
 		}
 		return w, true
 	}
-	for i := lo; i < hi; i++ {
-		code := int(c.low[i]) + int(c.least)
-		if c.high != nil {
-			code += c.top(i) << 8
-		}
-		if code >= s.n {
-			return w, false
-		}
-		w |= (s.words[uint(code)>>6] >> (uint(code) & 63) & 1) << (i - lo) //nolint:gosec // not negative
+	var list [64]uint16
+	some := list[:hi-lo]
+	if c.fill(some, lo) >= s.n {
+		return 0, false
+	}
+	for i, code := range some {
+		w |= (s.words[code>>6] >> (code & 63) & 1) << (i & 63)
 	}
 	return w, true
 }

@@ -153,6 +153,7 @@ func (p *printer) header(h *Header, b []byte) {
 	} {
 		p.num(name)
 	}
+	p.num("most targets of a row")
 	for i := range p.num("paths") {
 		p.num(fmt.Sprintf("  kind of path %d:", i))
 	}
@@ -168,6 +169,9 @@ func (p *printer) header(h *Header, b []byte) {
 		p.took(before, "column %d, %s: chunks of %d, the only one has %d bytes", i, name, 1<<shift, size)
 		if c.alphabet {
 			p.bytes(alphabetBytes, "  letters")
+		}
+		if column(i) == colTargetEnd {
+			p.num("  targets of the chunk's rows")
 		}
 	}
 	p.num("parts of columns")
@@ -199,15 +203,15 @@ func (p *printer) columns(t *testing.T, r *Reader, number int, b []byte) {
 	}
 	for ref := range layout(shapes) {
 		col := column(ref.col)
-		at := r.h.table[ref.col].chunks[ref.chunk]
-		if int(at.part) != number {
+		at := r.h.place(col, ref.chunk)
+		if at.part != number {
 			continue
 		}
 		c, err := r.chunk(col, ref.chunk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.bytes(int(at.size), "%d %s: %s", ref.col, col.name(), meaning(r, col, c))
+		p.bytes(at.size, "%d %s: %s", ref.col, col.name(), meaning(r, col, c))
 	}
 	p.bytes(4, "checksum")
 }

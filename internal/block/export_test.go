@@ -15,8 +15,8 @@ func PartsOf(h *Header) map[int][]string {
 	}
 	parts := map[int][]string{}
 	for i := range h.table {
-		for _, c := range h.table[i].chunks {
-			p := int(c.part)
+		for k := range h.table[i].chunks() {
+			p := h.place(column(i), k).part
 			parts[p] = append(parts[p], "every")
 			if name := names[column(i)]; name != "" {
 				parts[p] = append(parts[p], name)
@@ -30,8 +30,8 @@ func PartsOf(h *Header) map[int][]string {
 func ColumnSizes(h *Header) (names []string, sizes []int) {
 	for i := range h.table {
 		n := 0
-		for _, c := range h.table[i].chunks {
-			n += int(c.size)
+		for k := range h.table[i].chunks() {
+			n += h.place(column(i), k).size
 		}
 		names, sizes = append(names, column(i).name()), append(sizes, n)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sort"
 )
 
 // ErrCorrupt is in every error that says that a block is not what an [Encoder]
@@ -36,6 +37,8 @@ type Header struct {
 	// Days counts the entries by UTC day of occurred_at, in order; days
 	// without entries are not there.
 	Days []Day
+	// MaxTargets is the number of targets of the entry that has most.
+	MaxTargets int
 	// Parts is the number of parts, header and filter included.
 	Parts int
 	// Bytes is the size of all parts.
@@ -46,6 +49,14 @@ type Header struct {
 	pathKinds []int32
 	table     []tableColumn
 	parts     []partInfo // from FilterPart on
+	// starts are where the chunks begin in all parts of columns put together
+	// without their versions and checksums, in the order they are stored in, and
+	// where the last one ends.
+	starts []uint32
+	// separators are those of all columns, put together, with where each ends.
+	separators    []byte
+	separatorEnds []uint32
+	slots         []uint32 // where the targets of each chunk of rows end
 }
 
 // Day counts the entries of one day.
@@ -61,21 +72,49 @@ const dayNanos = 24 * 60 * 60 * 1_000_000_000
 type tableColumn struct {
 	columnInfo
 	shape
-	chunks     []place
-	letters    alphabet
-	separators [][]byte
+	first, stride  uint32 // of its chunks among all: the first, and from one to the next
+	firstSeparator uint32
+	letters        alphabet
 }
 
 // place is where a chunk is.
-type place struct {
-	part   uint16
-	offset uint32
-	size   uint32
+type place struct{ part, offset, size int }
+
+// partInfo is a part; begin is that of its first chunk as in Header.starts.
+type partInfo struct {
+	size  uint32 // version and checksum included
+	sum   uint32
+	begin uint32
 }
 
-type partInfo struct {
-	size uint32 // version and checksum included
-	sum  uint32
+// place returns where a chunk is.
+func (h *Header) place(col column, k int) place {
+	t := &h.table[col]
+	i := int(t.first) + k*int(t.stride)
+	start := h.starts[i]
+	columns := h.parts[1:] // without the filter
+	p := sort.Search(len(columns), func(p int) bool { return columns[p].begin > start })
+	return place{p + FilterPart, int(start-columns[p-1].begin) + 1, int(h.starts[i+1] - start)}
+}
+
+// separator returns the i-th separator of a column.
+func (h *Header) separator(t *tableColumn, i int) []byte {
+	at, begin := int(t.firstSeparator)+i, uint32(0)
+	if at > 0 {
+		begin = h.separatorEnds[at-1]
+	}
+	return h.separators[begin:h.separatorEnds[at]]
+}
+
+// slotsOf returns the targets of a chunk of rows: lo ≤ i < hi.
+func (h *Header) slotsOf(k int) (lo, hi int) {
+	if k >= len(h.slots) {
+		return 0, 0
+	}
+	if k > 0 {
+		lo = int(h.slots[k-1])
+	}
+	return lo, int(h.slots[k])
 }
 
 // Flags of the header.
@@ -106,12 +145,16 @@ func (e *Encoder) appendHeader(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, uint64(n)) //nolint:gosec // not negative
 		}
 	}
+	dst = binary.AppendUvarint(dst, uint64(e.mostTargets()))
 	dst = binary.AppendUvarint(dst, uint64(e.metadata.used)) //nolint:gosec // not negative
 	for _, p := range e.metadata.paths[:e.metadata.used] {
 		dst = binary.AppendUvarint(dst, uint64(p.kind)) //nolint:gosec // not negative
 	}
 	for i := range w.cols {
 		dst = w.cols[i].appendTable(dst, w.lengths[i])
+		if column(i) == colTargetEnd {
+			dst = e.appendSlots(dst, w.cols[i].shift)
+		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(w.count)) //nolint:gosec // not negative
 	for i, part := range w.out[FilterPart:] {
@@ -142,6 +185,28 @@ func (s *source) appendTable(dst []byte, lengths []uint32) []byte {
 		dst = append(dst, sep...)
 	}
 	return dst
+}
+
+// appendSlots encodes how many targets the rows of each chunk have.
+func (e *Encoder) appendSlots(dst []byte, shift uint8) []byte {
+	last := uint32(0)
+	for end := 1 << shift; ; end += 1 << shift {
+		slots := e.targetEnd[min(end, len(e.targetEnd))-1]
+		dst = binary.AppendUvarint(dst, uint64(slots-last))
+		last = slots
+		if end >= len(e.targetEnd) {
+			return dst
+		}
+	}
+}
+
+// mostTargets returns the number of targets of the row that has most.
+func (e *Encoder) mostTargets() uint32 {
+	most, last := uint32(0), uint32(0)
+	for _, end := range e.targetEnd {
+		most, last = max(most, end-last), end
+	}
+	return most
 }
 
 // bounds returns the least and the largest time, and whether they are in order.

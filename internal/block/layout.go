@@ -3,7 +3,7 @@ package block
 import "iter"
 
 // column is one column of a block. The numbers are part of the format.
-type column uint8
+type column uint16
 
 // The columns, in the order of the header's table. What is counted is said in
 // [columnInfo].
@@ -191,6 +191,10 @@ const (
 	partBytes    = 16 << 10 // a part ends before it would be larger
 	minPartBytes = 6 << 10  // from this size on it ends at a group's end
 	maxParts     = 1<<16 - 2
+	partOverhead = 1 + 4 // version and checksum
+	// maxColumnBytes bounds all parts together: their texts and, of codes,
+	// times and frames, far more than there can be of a block.
+	maxColumnBytes = 8 * maxChunkBytes
 )
 
 // chunkRef names a chunk.
@@ -201,8 +205,9 @@ type chunkRef struct{ col, chunk int }
 // many values and as long chunks in turn, one chunk of each.
 func layout(cols []shape) iter.Seq[chunkRef] {
 	return func(yield func(chunkRef) bool) {
+		var columns [8]int
+		same := columns[:0] // columns that are to be stored in turn
 		for g := range numGroups {
-			var same []int // columns that are to be stored in turn
 			flush := func() bool {
 				if len(same) == 0 {
 					return true

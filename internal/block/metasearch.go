@@ -80,7 +80,7 @@ func (w *metaWalk) next() bool {
 		}
 	}
 	t := &w.r.h.table[colMetadata]
-	for ; w.number < len(t.chunks); w.number++ {
+	for ; w.number < t.chunks(); w.number++ {
 		w.first = w.number << t.shift
 		n := min(t.n-w.first, 1<<t.shift)
 		if w.within != nil && !w.within.any(w.first, w.first+n) {

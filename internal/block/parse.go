@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
+	"sync"
+	"unsafe"
 )
 
 // maxTime is the latest occurred_at that an event may have.
@@ -22,9 +25,6 @@ func ParseHeader(b []byte) (*Header, error) {
 	h.parseCounts(in)
 	if in.bad == "" {
 		h.parseTable(in)
-	}
-	if in.bad == "" {
-		h.parseParts(in)
 	}
 	in.end()
 	if in.bad != "" {
@@ -97,6 +97,10 @@ func (h *Header) parseCounts(in *input) {
 	if c[perActorID] > c[perActor] || c[perTargetID] > c[perTarget] {
 		in.fail("there are more ids than profiles")
 	}
+	h.MaxTargets = in.upTo(c[perSlot])
+	if h.MaxTargets*h.Rows < c[perSlot] {
+		in.fail("rows have fewer targets than there are")
+	}
 	paths := in.upTo(maxPaths + 1)
 	c[perPath] = pathTexts * paths
 	h.pathKinds = make([]int32, paths)
@@ -105,38 +109,74 @@ func (h *Header) parseCounts(in *input) {
 	}
 }
 
+// tableParser gathers what the header keeps of all columns together.
+type tableParser struct {
+	h  *Header
+	in *input
+	// Of the chunks in the order of the table.
+	sizes      []uint32
+	separators []byte
+	ends       []uint32
+	// Of columns: the first of their chunks in sizes.
+	firsts []uint32
+	shapes []shape
+}
+
+var tableParsers sync.Pool //nolint:gochecknoglobals // a pool, and nothing but one
+
 func (h *Header) parseTable(in *input) {
-	h.table = make([]tableColumn, 0, len(columns)+len(h.pathKinds))
+	t, ok := tableParsers.Get().(*tableParser)
+	if !ok {
+		t = &tableParser{}
+	}
+	defer tableParsers.Put(t)
+	t.h, t.in = h, in
+	t.sizes, t.separators, t.ends, t.shapes = t.sizes[:0], t.separators[:0], t.ends[:0], t.shapes[:0]
+	defer func() { t.h, t.in = nil, nil }()
+	n := len(columns)
+	for _, kind := range h.pathKinds {
+		if kind > pathDict {
+			n++
+		}
+	}
+	h.table = make([]tableColumn, 0, n)
 	for _, info := range columns {
-		h.addColumn(in, info, h.counts[info.per])
+		t.column(info, h.counts[info.per])
 	}
 	for _, kind := range h.pathKinds {
 		if kind > pathDict {
-			h.addColumn(in, columnInfo{kind: kindSorted, group: groupSmall}, int(kind)-pathDict)
+			t.column(columnInfo{kind: kindSorted, group: groupSmall}, int(kind)-pathDict)
 		}
+	}
+	if in.bad == "" {
+		h.separators, h.separatorEnds = bytes.Clone(t.separators), slices.Clone(t.ends)
+		t.parseParts()
 	}
 }
 
-// addColumn reads what the header says of a column.
-func (h *Header) addColumn(in *input, info columnInfo, n int) {
-	h.table = append(h.table, tableColumn{columnInfo: info, shape: shape{n: n, group: info.group}})
-	c := &h.table[len(h.table)-1]
-	if n == 0 {
+// column reads what the header says of a column.
+func (t *tableParser) column(info columnInfo, n int) {
+	h, in := t.h, t.in
+	h.table = append(h.table, tableColumn{
+		columnInfo: info, shape: shape{n: n, group: info.group},
+		first: uint32(len(t.sizes)), stride: 1, firstSeparator: uint32(len(t.ends)), //nolint:gosec // bounded by the header's bytes
+	})
+	if n == 0 || in.bad != "" {
 		return
 	}
+	c := &h.table[len(h.table)-1]
 	c.shift = in.byte()
 	if c.shift > maxShift || info.kind == kindMeta && c.shift > maxMetaShift || info.kind == kindInts && c.shift < minCodesShift {
 		in.fail("chunks are too long or too short")
 		return
 	}
-	chunks := c.shape.chunks()
+	chunks := c.chunks()
 	if chunks > len(in.rest) {
 		in.fail("there are more chunks than sizes")
 		return
 	}
-	c.chunks = make([]place, chunks)
-	for i := range c.chunks {
-		c.chunks[i].size = uint32(in.upTo(maxChunkBytes)) //nolint:gosec // within its limit
+	for range chunks {
+		t.sizes = append(t.sizes, uint32(in.upTo(maxChunkBytes))) //nolint:gosec // within its limit
 	}
 	if info.alphabet {
 		if b := in.bytes(alphabetBytes); b != nil {
@@ -144,24 +184,41 @@ func (h *Header) addColumn(in *input, info columnInfo, n int) {
 		}
 	}
 	if info.kind == kindSorted {
-		c.parseSeparators(in, chunks-1)
+		t.readSeparators(chunks - 1)
+	}
+	if len(h.table) == int(colTargetEnd)+1 {
+		h.parseSlots(in, chunks)
 	}
 }
 
-func (c *tableColumn) parseSeparators(in *input, n int) {
-	c.separators = make([][]byte, n)
+func (t *tableParser) readSeparators(n int) {
 	var last []byte
-	for i := range c.separators {
-		sep := bytes.Clone(in.bytes(in.length()))
+	for range n {
+		sep := t.in.bytes(t.in.length())
 		if bytes.Compare(last, sep) > 0 {
-			in.fail("separators are not in order")
+			t.in.fail("separators are not in order")
 		}
-		c.separators[i], last = sep, sep
+		t.separators = append(t.separators, sep...)
+		t.ends = append(t.ends, uint32(len(t.separators))) //nolint:gosec // bounded by the header's bytes
+		last = sep
+	}
+}
+
+func (h *Header) parseSlots(in *input, chunks int) {
+	h.slots = make([]uint32, chunks)
+	sum := 0
+	for i := range h.slots {
+		sum += in.upTo(MaxTargets)
+		h.slots[i] = uint32(sum) //nolint:gosec // of no use when beyond
+	}
+	if sum != h.counts[perSlot] {
+		in.fail("targets do not add up")
 	}
 }
 
 // parseParts reads how many chunks each part has, and lays them out.
-func (h *Header) parseParts(in *input) {
+func (t *tableParser) parseParts() {
+	h, in := t.h, t.in
 	n := in.upTo(maxParts)
 	if in.bad != "" || n > len(in.rest) {
 		in.fail("there are more parts than sizes")
@@ -169,48 +226,63 @@ func (h *Header) parseParts(in *input) {
 	}
 	h.Parts = n + FilterPart + 1
 	h.parts = make([]partInfo, 1, n+1)
-	h.parts[0] = partInfo{uint32(in.upTo(maxChunkBytes)), readSum(in)} //nolint:gosec // within its limit
+	h.parts[0] = partInfo{size: uint32(in.upTo(maxChunkBytes)), sum: readSum(in)} //nolint:gosec // within its limit
 	h.Bytes += int(h.parts[0].size)
-	shapes := make([]shape, len(h.table))
+	t.layOut(n)
+}
+
+// layOut decides where the chunks are: which of the whole block are a column's,
+// and where the n parts of columns begin.
+func (t *tableParser) layOut(n int) {
+	h, in := t.h, t.in
+	t.firsts = t.firsts[:0]
 	for i := range h.table {
-		shapes[i] = h.table[i].shape
+		t.shapes, t.firsts = append(t.shapes, h.table[i].shape), append(t.firsts, h.table[i].first)
 	}
-	left := 0
-	var sum uint32
-	end := func() {
-		p := &h.parts[len(h.parts)-1]
-		p.size, p.sum = p.size+4, sum
-		h.Bytes += int(p.size)
-	}
-	for ref := range layout(shapes) {
+	h.starts = make([]uint32, 0, len(t.sizes)+1)
+	left, at := 0, uint32(0)
+	for ref := range layout(t.shapes) {
 		if left == 0 {
-			if len(h.parts) > 1 {
-				end()
-			}
-			if len(h.parts) > n {
-				in.fail("parts have fewer chunks than there are")
-				return
-			}
-			left, sum = in.upTo(math.MaxInt32), readSum(in)
-			h.parts = append(h.parts, partInfo{size: 1})
-			if left == 0 {
-				in.fail("a part has no chunks")
+			if left = h.nextPart(in, at, n); left == 0 {
 				return
 			}
 		}
 		left--
-		p := &h.parts[len(h.parts)-1]
-		at := &h.table[ref.col].chunks[ref.chunk]
-		at.part, at.offset = uint16(len(h.parts)), p.size //nolint:gosec // at most maxParts
-		if p.size += at.size; p.size > 2*maxChunkBytes {
-			in.fail("a part is too large")
+		c := &h.table[ref.col]
+		switch ref.chunk {
+		case 0:
+			c.first = uint32(len(h.starts)) //nolint:gosec // bounded by the header's bytes
+		case 1:
+			c.stride = uint32(len(h.starts)) - c.first //nolint:gosec // bounded by the header's bytes
+		}
+		h.starts = append(h.starts, at)
+		size := t.sizes[int(t.firsts[ref.col])+ref.chunk]
+		if at += size; at > maxColumnBytes {
+			in.fail("there are too many bytes")
 			return
 		}
+		h.parts[len(h.parts)-1].size += size
 	}
-	end()
+	h.starts = append(h.starts, at)
+	for i := range h.parts[1:] {
+		h.Bytes += int(h.parts[1+i].size)
+	}
 	if left > 0 || len(h.parts) != n+1 {
 		in.fail("parts have more chunks than there are")
 	}
+}
+
+// nextPart reads what the header says of the next of n parts of columns, whose
+// first chunk begins at a place. It returns the number of its chunks, 0 when it
+// fails.
+func (h *Header) nextPart(in *input, at uint32, n int) (chunks int) {
+	chunks = in.upTo(math.MaxInt32)
+	h.parts = append(h.parts, partInfo{size: partOverhead, sum: readSum(in), begin: at})
+	if len(h.parts) > n+1 || chunks == 0 {
+		in.fail("parts do not have as many chunks as there are")
+		return 0
+	}
+	return chunks
 }
 
 func readSum(in *input) uint32 {
@@ -223,13 +295,6 @@ func readSum(in *input) uint32 {
 
 // MemoryBytes is what the header takes, about.
 func (h *Header) MemoryBytes() int {
-	n := 512 + 8*cap(h.Days) + 8*cap(h.parts) + 4*cap(h.pathKinds) + 160*cap(h.table)
-	for i := range h.table {
-		c := &h.table[i]
-		n += 12 * cap(c.chunks)
-		for _, sep := range c.separators {
-			n += 24 + cap(sep)
-		}
-	}
-	return n
+	return int(unsafe.Sizeof(*h)) + 8*cap(h.Days) + 4*cap(h.pathKinds) + int(unsafe.Sizeof(tableColumn{}))*cap(h.table) +
+		int(unsafe.Sizeof(partInfo{}))*cap(h.parts) + 4*cap(h.starts) + cap(h.separators) + 4*cap(h.separatorEnds) + 4*cap(h.slots)
 }

@@ -64,13 +64,10 @@ func (c *chunk) memory() int {
 // bytes it returned for as long as it lives.
 func NewReader(h *Header, fetch func(part int) ([]byte, error)) *Reader {
 	r := &Reader{h: h, fetch: fetch, chunks: make([][]atomic.Pointer[chunk], len(h.table))}
-	n := 0
-	for i := range h.table {
-		n += len(h.table[i].chunks)
-	}
+	n := len(h.starts) - 1
 	all := make([]atomic.Pointer[chunk], n)
 	for i := range h.table {
-		k := len(h.table[i].chunks)
+		k := h.table[i].chunks()
 		r.chunks[i], all = all[:k:k], all[k:]
 	}
 	r.kept = make([]atomic.Pointer[[]byte], h.Parts)
@@ -201,6 +198,9 @@ func (r *Reader) decode(col column, k int) (*chunk, error) {
 		c.nums = r.h.readTimes(in, col, n)
 	case kindEnds:
 		c.ends = readSums(in, n, r.h.counts[endsOf(col)])
+		if lo, hi := r.h.slotsOf(k); in.bad == "" && col == colTargetEnd && (int(c.ends[0]) != lo || int(c.ends[n]) != hi) {
+			in.fail("targets are not as many as the header says")
+		}
 	case kindTexts, kindSorted:
 		readTexts(in, &c.texts, n, t.kind == kindSorted)
 	case kindMeta:
@@ -213,8 +213,8 @@ func (r *Reader) decode(col column, k int) (*chunk, error) {
 
 // input returns the bytes of a chunk.
 func (r *Reader) input(col column, k int) (*input, error) {
-	at := r.h.table[col].chunks[k]
-	b, err := r.part(int(at.part), r.h.table[col].kind == kindInts)
+	at := r.h.place(col, k)
+	b, err := r.part(at.part, r.h.table[col].kind == kindInts)
 	if err != nil {
 		return nil, err
 	}
@@ -231,8 +231,8 @@ func (r *Reader) finish(in *input, col column, k int) error {
 }
 
 func (r *Reader) corrupt(col column, k int, why string) error {
-	at := r.h.table[col].chunks[k]
-	return fmt.Errorf("block at %d: %w", r.h.FirstSeq, corrupt(int(at.part), fmt.Sprintf("%s, chunk %d", col.name(), k), why))
+	at := r.h.place(col, k)
+	return fmt.Errorf("block at %d: %w", r.h.FirstSeq, corrupt(at.part, fmt.Sprintf("%s, chunk %d", col.name(), k), why))
 }
 
 // limit is what the values of a column of codes are below.
@@ -338,7 +338,8 @@ func (r *Reader) appendCodes(dst []uint16, col column, lo, hi int) ([]uint16, er
 		if err != nil {
 			return dst, err
 		}
-		end, ok := min(hi, (k+1)<<shift), false
+		end := min(hi, (k+1)<<shift)
+		var ok bool
 		if dst, ok = c.codes.appendTo(dst, lo-k<<shift, end-k<<shift, limit); !ok {
 			return dst, r.corrupt(col, k, "a code is beyond its dictionary")
 		}

@@ -25,7 +25,7 @@ const fewCodes = 12
 func (r *Reader) matching(codes *Codes, within *Rows, found *set) error {
 	few := codes.Len() <= fewCodes
 	t := &r.h.table[codes.about]
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		first := k << t.shift
 		if within != nil && !within.any(first, first+1<<t.shift) {
 			continue
@@ -78,25 +78,22 @@ func (r *Reader) targetRows(codes *Codes, within, rows *Rows) error {
 		return err
 	}
 	t := &r.h.table[colTargetEnd]
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		first := k << t.shift
-		if within != nil && !within.any(first, first+1<<t.shift) {
+		lo, hi := r.h.slotsOf(k)
+		if slots.next(lo, hi) < 0 || within != nil && !within.any(first, first+1<<t.shift) {
 			continue
 		}
 		c, err := r.chunk(colTargetEnd, k)
 		if err != nil {
 			return err
 		}
-		for slot := int(c.ends[0]); ; slot++ {
-			slot = slots.next(slot, int(c.ends[len(c.ends)-1]))
-			if slot < 0 {
-				break
-			}
-			i := sort.Search(len(c.ends)-1, func(i int) bool { return int(c.ends[i+1]) > slot })
+		for slot := slots.next(lo, hi); slot >= 0; {
+			i := sort.Search(len(c.ends)-2, func(i int) bool { return int(c.ends[i+1]) > slot })
 			if row := first + i; within == nil || within.Has(row) {
 				rows.Add(row)
 			}
-			slot = int(c.ends[i+1]) - 1
+			slot = slots.next(int(c.ends[i+1]), hi)
 		}
 	}
 	return nil
@@ -145,7 +142,7 @@ func (r *Reader) OccurredBetween(from, to int64, rows *Rows) error {
 		return nil
 	}
 	t := &r.h.table[colOccurred]
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		c, err := r.chunk(colOccurred, k)
 		if err != nil {
 			return err

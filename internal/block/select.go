@@ -158,8 +158,8 @@ func (r *Reader) onePerIdent(types column) bool {
 // when after, not above it.
 func (r *Reader) bound(col column, key []byte, after bool) (int, error) {
 	t := &r.h.table[col]
-	k := sort.Search(len(t.separators), func(i int) bool {
-		c := bytes.Compare(t.separators[i], key)
+	k := sort.Search(t.chunks()-1, func(i int) bool {
+		c := bytes.Compare(r.h.separator(t, i), key)
 		return c > 0 || c == 0 && !after
 	})
 	c, err := r.chunk(col, k)
@@ -200,7 +200,7 @@ func (r *Reader) Select(f Field, match func(value []byte) bool, codes *Codes) er
 // value of each. It does not keep them, but they may be.
 func (r *Reader) eachChunk(col column, fn func(first int, c *chunk) error) error {
 	t := &r.h.table[col]
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		c, err := r.peek(col, k)
 		if err != nil {
 			return err
@@ -217,7 +217,7 @@ func (r *Reader) eachChunk(col column, fn func(first int, c *chunk) error) error
 func (r *Reader) eachTexts(col column, fn func(first int, t *textChunk) error) error {
 	t := &r.h.table[col]
 	var own textChunk
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		texts := &own
 		if c := r.chunks[col][k].Load(); c != nil {
 			texts = &c.texts
@@ -293,18 +293,23 @@ func (r *Reader) selectType(info fieldInfo, match func([]byte) bool, codes *Code
 	if err != nil || wanted.Empty() {
 		return err
 	}
-	for ident := range r.h.table[info.types+ofID].n {
-		typ, err := r.code(info.types+ofType, ident)
+	types, err := r.appendCodes(nil, info.types+ofType, 0, r.h.table[info.types+ofID].n)
+	if err != nil {
+		return err
+	}
+	for lo, typ := range types {
+		if !wanted.Has(int(typ)) || lo > 0 && wanted.Has(int(types[lo-1])) {
+			continue // not the first of a run
+		}
+		hi := lo + 1
+		for hi < len(types) && wanted.Has(int(types[hi])) {
+			hi++
+		}
+		from, to, err := r.profiles(info.types, lo, hi)
 		if err != nil {
 			return err
 		}
-		if wanted.Has(typ) {
-			lo, hi, err := r.profiles(info.types, ident, ident+1)
-			if err != nil {
-				return err
-			}
-			codes.AddRange(lo, hi)
-		}
+		codes.AddRange(from, to)
 	}
 	return nil
 }

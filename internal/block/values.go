@@ -158,7 +158,7 @@ func (r *Reader) groupTypes(info fieldInfo) (*grouping, error) {
 func (r *Reader) countRows(about column, g *grouping, within *Rows, counts []int) error {
 	t := &r.h.table[about]
 	var buf []uint16
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		first := k << t.shift
 		if within != nil && !within.any(first, first+1<<t.shift) {
 			continue
@@ -185,7 +185,7 @@ func (r *Reader) countTargets(g *grouping, within *Rows, counts []int) error {
 	}
 	last := make([]int, len(g.texts)) // the row after the last that was counted
 	t := &r.h.table[colTargetEnd]
-	for k := range t.chunks {
+	for k := range t.chunks() {
 		first := k << t.shift
 		if within != nil && !within.any(first, first+1<<t.shift) {
 			continue
