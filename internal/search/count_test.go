@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -234,5 +235,58 @@ func TestFacetLimits(t *testing.T) {
 	}
 	if !errors.Is(err, tooLarge) || n > 5000 {
 		t.Errorf("long names: error %v after %d values", err, n)
+	}
+}
+
+// TestFacetTop: the first values of all, whatever the limit.
+func TestFacetTop(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, err := search.NewFacets(audit.FieldLocation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		different := rapid.Uint64Range(1, 50).Draw(t, "different counts")
+		n := rapid.IntRange(0, 400).Draw(t, "values")
+		for i := range uint64(n) {
+			if err := c.AddValue(fmt.Append(nil, i), 1+i*i%different); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := c.Top(n)
+		ordered := slices.IsSortedFunc(all, func(a, b search.FacetValue) int {
+			return stdcmp.Or(stdcmp.Compare(b.Count, a.Count), strings.Compare(a.Value, b.Value))
+		})
+		if len(all) != n || !ordered {
+			t.Fatalf("%d of %d values, in order: %v", len(all), n, ordered)
+		}
+		limit := rapid.IntRange(-1, 500).Draw(t, "limit")
+		want := all[:min(max(limit, 0), n)]
+		if got := c.Top(limit); !slices.Equal(got, want) {
+			t.Fatalf("limit %d: %v, want %v", limit, got, want)
+		}
+	})
+}
+
+// TestFacetOffer: an offered name counts like one that came with an entry.
+func TestFacetOffer(t *testing.T) {
+	c, err := search.NewFacets(audit.FieldActorID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []string{"u1", "u1", "u2"} {
+		if err := c.AddValue([]byte(v), 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.OfferName("u1", []byte("Ada"), search.Key{OccurredAt: 10, Seq: 5})
+	c.OfferName("u1", []byte("older"), search.Key{OccurredAt: 10, Seq: 4})
+	c.OfferName("u1", nil, search.Key{OccurredAt: 11})
+	c.OfferName("nobody", []byte("Nobody"), search.Key{})
+	want := search.Facets{Values: []search.FacetValue{{Value: "u1", Name: "Ada", Count: 4}, {Value: "u2", Count: 2}}, Distinct: 2}
+	if diff := cmp.Diff(want, c.Result(5, nil)); diff != "" {
+		t.Error(diff)
+	}
+	if name, at := c.NameOf("u1"); name != "Ada" || at.Seq != 5 || !c.Named() {
+		t.Errorf("name %q at %v, named %v", name, at, c.Named())
 	}
 }

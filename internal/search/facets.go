@@ -225,14 +225,34 @@ func (c *FacetCounter) OfferName(value string, name []byte, at Key) {
 
 // Top returns the limit most frequent values in the order of Result.
 func (c *FacetCounter) Top(limit int) []FacetValue {
-	all := make([]FacetValue, 0, len(c.counts))
-	for value, f := range c.counts {
-		all = append(all, FacetValue{Value: value, Name: f.name, Count: f.count})
+	limit = min(max(limit, 0), len(c.counts))
+	if limit == 0 {
+		return nil
 	}
-	slices.SortFunc(all, func(a, b FacetValue) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
-	})
-	return slices.Clone(all[:min(max(limit, 0), len(all))])
+	// Sorted is no more than what may still be among them.
+	var top []FacetValue
+	least := uint64(0)
+	for value, f := range c.counts {
+		if f.count < least {
+			continue
+		}
+		top = append(top, FacetValue{Value: value, Name: f.name, Count: f.count})
+		if len(top) == 2*limit+topSlack {
+			slices.SortFunc(top, compareFacets)
+			top = top[:limit]
+			least = top[limit-1].Count
+		}
+	}
+	slices.SortFunc(top, compareFacets)
+	return slices.Clone(top[:limit])
+}
+
+// topSlack is how many values more than needed are looked at together.
+const topSlack = 64
+
+// compareFacets orders values: the most frequent first, then by value.
+func compareFacets(a, b FacetValue) int {
+	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
 }
 
 // Result returns the limit most frequent values, complete up to through.
