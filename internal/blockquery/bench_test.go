@@ -1,9 +1,15 @@
 package blockquery_test
 
 import (
+	"maps"
+	"slices"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/blockquery"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/workload"
 )
 
@@ -42,6 +48,10 @@ func benchQueries(b *testBlock) map[string]audit.Query {
 		"Q6":          {OccurredFrom: day, OccurredTo: day.AddDate(0, 0, 90)},
 		"Q7":          of(filter(audit.FieldText, ticket)),
 		"rarely meet": rarelyMeet(b),
+		"metadata":    of(filter("metadata.ticket", ticket)),
+		"name":        of(filter(audit.FieldActorName, b.plain[9].Actor.Name)),
+		"text, few rows left": of(filter(audit.FieldActorID, string(middle.Actor.ID)), filter(audit.FieldAction, string(middle.Action)),
+			filter(audit.FieldText, string(middle.Location[:4]))),
 	}
 }
 
@@ -65,4 +75,124 @@ func rarelyMeet(b *testBlock) audit.Query {
 	return audit.Query{Filters: []audit.Filter{
 		{Field: audit.FieldAction, Values: []string{best[0]}}, {Field: audit.FieldActorID, Values: []string{best[1]}},
 	}}
+}
+
+// measure runs fn with readers that have read nothing yet, and with one that has
+// read all that the question needs. Beside the time it reports the CPU that was
+// used, which other programs on the machine change less.
+func measure(b *testing.B, name string, t *testBlock, fn func(blockquery.Source)) {
+	b.Helper()
+	for _, cold := range []bool{true, false} {
+		temperature := "warm"
+		if cold {
+			temperature = "cold"
+		}
+		b.Run(name+"/"+temperature, func(b *testing.B) {
+			b.ReportAllocs()
+			s := t.source()
+			fn(s)
+			before := cpuNanos(b)
+			for b.Loop() {
+				if cold {
+					s = t.source()
+				}
+				fn(s)
+			}
+			b.ReportMetric(float64(cpuNanos(b)-before)/float64(b.N)/1000, "cpu-µs/op")
+		})
+	}
+}
+
+func cpuNanos(b *testing.B) int64 {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// BenchmarkRows finds the rows of each question in a full block.
+func BenchmarkRows(b *testing.B) {
+	t := fullBlock(b)
+	queries := benchQueries(t)
+	for _, name := range slices.Sorted(maps.Keys(queries)) {
+		q := blockquery.Compile(queries[name])
+		rows := t.source().Reader.NewRows()
+		measure(b, name, t, func(s blockquery.Source) {
+			rows.Reset(rows.Bound())
+			if err := q.Rows(s, rows); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkSkips asks what is in memory of a block.
+func BenchmarkSkips(b *testing.B) {
+	t := fullBlock(b)
+	q := blockquery.Compile(benchQueries(t)["Q5"])
+	b.ReportAllocs()
+	for b.Loop() {
+		if q.Skips(t.header) || q.SkipsFilter(t.filter) {
+			b.Fatal("skipped")
+		}
+	}
+}
+
+// BenchmarkHistogram counts a full block by day.
+func BenchmarkHistogram(b *testing.B) {
+	t := fullBlock(b)
+	queries := benchQueries(t)
+	day := parseInterval(b, "day", "UTC")
+	for _, name := range []string{"Q1", "Q2", "Q6"} {
+		q := blockquery.Compile(queries[name])
+		measure(b, name, t, func(s blockquery.Source) {
+			if err := q.Histogram(s, search.NewHistogram(day)); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	q := blockquery.Compile(queries["Q6"])
+	berlin := parseInterval(b, "6h", "Europe/Berlin")
+	measure(b, "6h Berlin", t, func(s blockquery.Source) {
+		if err := q.Histogram(s, search.NewHistogram(berlin)); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// BenchmarkFacets counts a full block by value, and finds the names of ten.
+func BenchmarkFacets(b *testing.B) {
+	t := fullBlock(b)
+	q := blockquery.Compile(audit.Query{})
+	for _, field := range []audit.Field{
+		audit.FieldAction, audit.FieldActorID, audit.FieldTargetID, audit.FieldUserAgent, "metadata.ticket", "actor.metadata.team", "target.metadata.team",
+	} {
+		measure(b, string(field), t, func(s blockquery.Source) {
+			c := newFacets(b, field)
+			if err := q.Facets(s, c); err != nil {
+				b.Fatal(err)
+			}
+			if names := q.Names(c, 10); !names.Skips(s.Reader.Header()) {
+				if err := names.Find(s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSurvey counts what matches and its targets.
+func BenchmarkSurvey(b *testing.B) {
+	t := fullBlock(b)
+	queries := benchQueries(t)
+	for _, name := range []string{"Q3", "Q6"} {
+		q := blockquery.Compile(queries[name])
+		measure(b, name, t, func(s blockquery.Source) {
+			if _, _, err := q.Survey(s); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
 }

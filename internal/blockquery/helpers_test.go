@@ -2,6 +2,7 @@ package blockquery_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -140,6 +141,22 @@ func workloadEntries(t testing.TB, n int) []*event.Entry {
 	return list
 }
 
+var full struct {
+	once  sync.Once
+	block *testBlock
+}
+
+// fullBlock is a block of the workload with as many rows as a block may have. It
+// is made once.
+func fullBlock(t testing.TB) *testBlock {
+	t.Helper()
+	full.once.Do(func() {
+		full.block = makeBlock(t, block.NewEncoder(block.Fast), workloadEntries(t, block.MaxRows))
+	})
+	return full.block
+}
+
+// matching are the rows that match by definition.
 func matching(b *testBlock, q audit.Query) (rows []int) {
 	for i := range b.plain {
 		if q.Match(&b.plain[i]) {

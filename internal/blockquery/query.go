@@ -21,7 +21,11 @@ type Query struct {
 	receivedFrom, receivedTo int64
 
 	conditions []condition // from the cheapest to ask on
-	scratch    sync.Pool   // of *run
+	// dear are the conditions from byMetadata on, for single entries; readsID
+	// says that they look at ids.
+	dear    *search.Matcher
+	readsID bool
+	scratch sync.Pool // of *run
 }
 
 // Source is one block.
@@ -38,9 +42,16 @@ func Compile(q audit.Query) *Query {
 	c := &Query{}
 	c.occurredFrom, c.occurredTo = m.OccurredBounds()
 	c.receivedFrom, c.receivedTo = m.ReceivedBounds()
+	var dear audit.Query
 	for _, f := range q.Normalize().Filters {
-		c.conditions = append(c.conditions, conditionsOf(f)...)
+		list := conditionsOf(f)
+		c.conditions = append(c.conditions, list...)
+		if list[0].cost >= byMetadata {
+			dear.Filters = append(dear.Filters, f)
+			c.readsID = c.readsID || slices.ContainsFunc(list, func(c condition) bool { return len(c.ids) > 0 })
+		}
 	}
+	c.dear = search.Compile(dear)
 	slices.SortStableFunc(c.conditions, func(a, b condition) int { return int(a.cost) - int(b.cost) })
 	c.scratch.New = func() any { return &run{} }
 	return c

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/stelehq/stele/internal/block"
+	"github.com/stelehq/stele/internal/event"
 )
 
 // Rows adds the rows that match, which are in the order of the block, to rows,
@@ -20,7 +21,7 @@ func (q *Query) Rows(s Source, rows *block.Rows) error {
 	r, _ := q.scratch.Get().(*run)
 	r.query, r.source, r.reader, r.rows, r.bounded = q, s, s.Reader, rows, false
 	err := r.all()
-	r.source, r.reader, r.rows = Source{}, nil, nil
+	r.source, r.reader, r.rows, r.entry = Source{}, nil, nil, event.Entry{} // keeps nothing of the block
 	q.scratch.Put(r)
 	return err
 }
@@ -39,6 +40,9 @@ type run struct {
 	codes  []*block.Codes // scratch
 	used   int            // of codes
 	found  block.Rows     // scratch
+
+	entry    event.Entry // scratch
+	metadata []byte      // scratch
 }
 
 // looked is what conditions on a dictionary came to: the codes that a row must
@@ -69,12 +73,41 @@ func (r *run) all() error {
 		return err
 	}
 	for ; next < len(conditions) && !r.empty(); next++ {
+		if conditions[next].cost >= byMetadata && r.bounded && r.rows.Len() <= fewRows {
+			return r.each()
+		}
 		if err := r.ask(&conditions[next]); err != nil {
 			return err
 		}
 	}
 	if !r.bounded {
 		r.rows.AddRange(0, r.rows.Bound())
+	}
+	return nil
+}
+
+// fewRows is how many rows are read rather than the block's metadata: about as
+// much work when none of it is decoded yet.
+const fewRows = 4
+
+// each asks the rows that are left one by one what is dear to ask the block.
+func (r *run) each() error {
+	h := r.reader.Header()
+	for i := range r.rows.All() {
+		var err error
+		if r.metadata, err = r.reader.Row(i, &r.entry, r.metadata); err != nil {
+			return err
+		}
+		if r.query.readsID {
+			cipher, err := r.source.Cipher()
+			if err != nil {
+				return err
+			}
+			r.entry.ID = cipher.ID(r.entry.ReceivedAt, h.FirstSeq+uint64(i)) //nolint:gosec // positive
+		}
+		if !r.query.dear.Match(&r.entry) {
+			r.rows.Remove(i)
+		}
 	}
 	return nil
 }
