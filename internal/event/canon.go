@@ -1,21 +1,52 @@
 package event
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // appendString appends decoded text as a JSON string in the form of RFC 8785:
 // only what must be is escaped, control characters in their short form where
 // there is one, else as \u00xx in lower case.
 func appendString(dst, s []byte) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i, c := range s {
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
+	for {
+		n := plainLen(s)
+		dst = append(dst, s[:n]...)
+		if n == len(s) {
+			return append(dst, '"')
 		}
-		dst = append(dst, s[start:i]...)
-		dst = appendEscape(dst, c)
-		start = i + 1
+		dst = appendEscape(dst, s[n])
+		s = s[n+1:]
 	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
+}
+
+// plainLen returns how many bytes come before the first that is escaped in a JSON
+// string, looking at eight at a time.
+func plainLen(s []byte) int {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if hits := escapes(binary.LittleEndian.Uint64(s[i:])); hits != 0 {
+			return i + bits.TrailingZeros64(hits)/8
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// escapes sets the high bit of bytes that are escaped in a JSON string. A byte
+// after the first of them may be set wrongly.
+func escapes(w uint64) uint64 {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	quote, slash := w^'"'*ones, w^'\\'*ones
+	return ((w-0x20*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
 }
 
 func appendEscape(dst []byte, c byte) []byte {

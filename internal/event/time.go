@@ -16,15 +16,16 @@ const (
 func AppendTime(dst []byte, ns int64) []byte { return appendTime(dst, ns) }
 
 func appendTime(dst []byte, ns int64) []byte {
-	sec, frac := ns/second, int(ns%second)
-	dst = appendSeconds(dst, sec)
-	switch {
-	case frac%1_000_000 == 0:
-		dst = appendDigits(dst, frac/1_000_000, 3)
-	case frac%1_000 == 0:
-		dst = appendDigits(dst, frac/1_000, 6)
-	default:
-		dst = appendDigits(dst, frac, 9)
+	sec, frac := ns/second, uint32(ns%second) //nolint:gosec // 0 to 999,999,999
+	text := textOf(sec, frac/1_000_000)
+	if frac%1_000_000 == 0 {
+		return append(dst, text[:]...)
+	}
+	dst = append(dst, text[:len(text)-1]...)
+	frac %= 1_000_000
+	dst = append(dst, pairs[frac/10_000*2], pairs[frac/10_000*2+1], '0'+byte(frac/1000%10))
+	if frac %= 1000; frac != 0 {
+		dst = append(dst, '0'+byte(frac/100), pairs[frac%100*2], pairs[frac%100*2+1])
 	}
 	return append(dst, 'Z')
 }
@@ -35,31 +36,34 @@ func appendTime(dst []byte, ns int64) []byte {
 func AppendMillis(dst []byte, ms int64) []byte { return appendMillis(dst, ms) }
 
 func appendMillis(dst []byte, ms int64) []byte {
-	dst = appendSeconds(dst, ms/1000)
-	dst = appendDigits(dst, int(ms%1000), 3)
-	return append(dst, 'Z')
+	text := textOf(ms/1000, uint32(ms%1000)) //nolint:gosec // 0 to 999
+	return append(dst, text[:]...)
 }
 
-// appendSeconds writes Unix seconds up to and with the point before the fraction.
-func appendSeconds(dst []byte, sec int64) []byte {
+// pairs are the numbers from 00 to 99.
+const pairs = "00010203040506070809101112131415161718192021222324" +
+	"25262728293031323334353637383940414243444546474849" +
+	"50515253545556575859606162636465666768697071727374" +
+	"75767778798081828384858687888990919293949596979899"
+
+// textOf writes Unix seconds and milliseconds.
+func textOf(sec int64, milli uint32) [24]byte {
+	b := [24]byte{4: '-', 7: '-', 10: 'T', 13: ':', 16: ':', 19: '.', 23: 'Z'}
 	y, m, d := civil(sec / day)
-	s := int(sec % day)
-	dst = append(appendDigits(dst, y, 4), '-')
-	dst = append(appendDigits(dst, m, 2), '-')
-	dst = append(appendDigits(dst, d, 2), 'T')
-	dst = append(appendDigits(dst, s/3600, 2), ':')
-	dst = append(appendDigits(dst, s/60%60, 2), ':')
-	return append(appendDigits(dst, s%60, 2), '.')
-}
-
-func appendDigits(dst []byte, v, width int) []byte {
-	n := len(dst)
-	dst = append(dst, "000000000"[:width]...)
-	for i := n + width - 1; i >= n; i-- {
-		dst[i] += byte(v % 10) //nolint:gosec // a digit
-		v /= 10
+	s := uint32(sec % day)          //nolint:gosec // of a day
+	put := func(at int, v uint32) { // two digits
+		b[at], b[at+1] = pairs[v%100*2], pairs[v%100*2+1]
 	}
-	return dst
+	put(0, uint32(y)/100) //nolint:gosec // 4 digits
+	put(2, uint32(y))     //nolint:gosec // and so on
+	put(5, uint32(m))     //nolint:gosec // 1 to 12
+	put(8, uint32(d))     //nolint:gosec // 1 to 31
+	put(11, s/3600)
+	put(14, s/60%60)
+	put(17, s%60)
+	b[20] = '0' + byte(milli/100) //nolint:gosec // a digit
+	put(21, milli)
+	return b
 }
 
 // The calendar counts in eras of 400 years that begin on 1 March, so that the
