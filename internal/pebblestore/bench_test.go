@@ -132,19 +132,3 @@ func BenchmarkRead(b *testing.B) {
 		b.Fatal(err)
 	}
 }
-
-// BenchmarkNewKey asks for keys that were never used, with many windows.
-func BenchmarkNewKey(b *testing.B) {
-	r := newReceipts(nil, defaultWindow, windowReceipts)
-	for range 40 {
-		r.windows = append(r.windows, &window{filter: newFilter(windowReceipts)})
-	}
-	key := storetest.KeyOf("org", "key")
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		key[0], key[1], key[2] = byte(i), byte(i>>8), byte(i>>16)
-		if _, ok, _ := r.probe(&key); ok {
-			b.Fatal("found")
-		}
-	}
-}

@@ -211,41 +211,64 @@ func (c *checker) node(key, value []byte) error {
 }
 
 func (c *checker) filter(key, value []byte) error {
-	w, err := decodeFilter(key, value)
+	if len(key) == 1+8+2 {
+		return c.piece(key, value)
+	}
+	w, err := decodeWindow(key, value)
 	if err == nil {
 		c.windows[w.id] = &checkedWindow{window: w}
 	}
 	return err
 }
 
+// piece looks at a piece of a window's filter and keeps it for the chunks.
+func (c *checker) piece(key, value []byte) error {
+	w, i := c.windows[binary.BigEndian.Uint64(key[1:])], int(binary.BigEndian.Uint16(key[9:]))
+	if w == nil {
+		return nil // of a merge that is not complete
+	}
+	if i >= len(w.pieces) {
+		return fmt.Errorf("window %d has no piece %d", w.id, i)
+	}
+	f, err := decodeFuse(key, value)
+	if err == nil {
+		w.pieces[i].Store(f)
+	}
+	return err
+}
+
 func (c *checker) chunk(key, value []byte) error {
-	if len(key) != 1+8+len(ledger.Key{}) {
+	if len(key) < 1+8 {
 		return errLength
 	}
 	w := c.windows[binary.BigEndian.Uint64(key[1:])]
 	if w == nil {
-		return nil // of a rewrite that is not complete
+		return nil // of a rewrite or merge that is not complete
 	}
-	list, err := receiptList(key, value)
+	list, err := decodeChunk(nil, key, value)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(list.key(0), key[9:]) || list.len() > chunkReceipts {
-		return errors.New("chunk does not begin with its key, or is too long")
-	}
-	var r ledger.KeyedReceipt
-	for i := range list.len() {
-		list.at(i, &r)
+	for i := range list {
+		r := &list[i]
 		if w.seen > 0 && bytes.Compare(r.Key[:], w.last[:]) <= 0 {
-			return errors.New("receipts are out of order")
+			return errOrder
 		}
-		if !w.filter.has(&r.Key) || r.ReceivedAt > w.newest {
+		if !w.knows(&r.Key) || r.ReceivedAt > w.newest {
 			return fmt.Errorf("filter of window %d does not know a receipt", w.id)
 		}
 		w.seen++
 		w.last = r.Key
 	}
 	return nil
+}
+
+// knows says whether the window has a filter for a key which lets it pass.
+func (w *checkedWindow) knows(key *ledger.Key) bool {
+	if n := len(w.pieces); n > 0 && w.pieces[pieceOf(key, n)].Load() == nil {
+		return false
+	}
+	return w.mayHave(key, fuseHash(key))
 }
 
 func (c *checker) receipts(key, value []byte) error {

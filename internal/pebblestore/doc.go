@@ -11,13 +11,14 @@
 //
 //	'!'                          format   the version of everything below
 //	'c' org  first seq (8)       run      consecutive entries of one commit
-//	'f' window (8)               filter   a closed window of receipts
+//	'f' window (8)               window   a rewritten window of receipts
+//	'f' window (8) piece (2)     piece    of its filter
 //	'h' org                      head     where the organization's log stands
 //	'k' org  block (8)           keys     the random keys of a block of entries
 //	'm' text                     record   one catalog record
 //	'n' org  level (1) index (8) node     one hash of a tile of level 1 or higher
 //	'r' window (8) group (8)     receipts of one group of commits
-//	's' window (8) key (16)      chunk    sorted receipts of a closed window
+//	's' window (8) key (10)      chunk    sorted receipts of a rewritten window
 //
 // 'b' is kept for sealed blocks of columns: they will take the place of the runs
 // of an aligned range of entries, which is why no run crosses a multiple of
@@ -44,11 +45,20 @@
 //	keys      version 1 · salt key (16) · check key (16)
 //	record    version 1 · revision (8) · value
 //	receipts  version 1 · receipts of 40 bytes
-//	chunk     version 1 · receipts of 40 bytes, ascending by key, 256 at most
-//	filter    version 1 · number of receipts (8) · newest received_at (8) · blocks
-//	          of a Bloom filter (64 bytes each)
+//	chunk     version 2 · number of receipts less one (1) · bits of the difference
+//	          to the key before, of received_at and of seq (1, 1, 1) · smallest
+//	          received_at (8) · smallest seq (8) · receipts, ascending by key, as
+//	          rows of bits, lowest first: those three, less the smallest, and
+//	          the fingerprint (64)
+//	window    version 2 · number of receipts (8) · newest received_at (8) · number
+//	          of pieces of the filter (2)
+//	piece     version 2 · seed (8) · log2 of a segment's length (1) · table of a
+//	          binary fuse filter (2 each)
 //
-// A receipt is key (16), fingerprint (8), received_at (8) and seq (8).
+// A receipt of a group is key (16), fingerprint (8), received_at (8) and seq (8).
+// Chunks and windows of version 1 are read too. Those chunks have receipts of
+// 40 bytes and whole keys, also in the keys of their rows; those windows end with
+// the blocks of a Bloom filter (64 bytes each).
 //
 // The bounds of a run may be wider than its rows need, never narrower.
 //
@@ -68,13 +78,19 @@
 // What was recorded under idempotency keys is one value a group, of all
 // organizations together: a key is a hash that covers the organization. They
 // gather in a window, of which memory holds every receipt. A window is closed
-// when it has lived for a part of the idempotency window or holds as many
-// receipts as memory should, and is then rewritten in the background: sorted
-// chunks first, and last, in one batch, the filter and the removal of the groups'
-// values. Until that batch the chunks do not count: whoever opens the store finds
-// a window either by its filter, or by its groups' values and writes it again.
-// From then on memory holds its filter only, and a key that was never used is
-// answered without reading. A window that expired is removed whole.
+// when a part of the idempotency window is over or it holds as many receipts as
+// memory should, and is then rewritten in the background: sorted chunks and the
+// pieces of a filter first, and last, in one batch, the row that makes them count
+// and the removal of the groups' values. Until that batch they do not count:
+// whoever opens the store finds a window either rewritten, or by its groups'
+// values, removes what is left of the attempt and writes it again. From then on
+// memory holds its filter only, and a key that was never used is answered without
+// reading.
+//
+// Windows of a part are merged in the same way, four of a size at a time and all
+// when the part is over, so that there are few filters to ask. The last batch of
+// a merge removes the windows that it was made of. Parts are not merged with each
+// other: a window that expired is removed whole.
 //
 // The incarnation in a head counts how often the organization was dropped. It is
 // mixed into the stored keys, so that receipts of before are not found; they stay

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,32 +64,53 @@ func randomKey(rng *rand.Rand) (key ledger.Key) {
 	return key
 }
 
-// TestFilter adds keys, all of which must pass, and asks for others, of which few
+// TestFuse adds keys, all of which must pass, and asks for others, of which few
 // may.
-func TestFilter(t *testing.T) {
+func TestFuse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for _, n := range []int{0, 1, 10, 1000, 100_000} {
-		f := newFilter(n)
+	var builder fuseBuilder
+	for _, n := range []int{0, 1, 2, 3, 10, 1000, pieceKeys, 30_000} {
 		keys := make([]ledger.Key, n)
+		hashes := make([]uint64, n)
 		for i := range keys {
 			keys[i] = randomKey(rng)
-			f.add(&keys[i])
+			hashes[i] = fuseHash(&keys[i])
 		}
+		f := builder.build(hashes)
 		for i := range keys {
-			if !f.has(&keys[i]) {
-				t.Fatalf("filter of %d: a key that was added does not pass", n)
+			if !f.has(fuseHash(&keys[i])) {
+				t.Fatalf("fuse of %d: a key that was added does not pass", n)
 			}
 		}
 		passed := 0
-		for range 100_000 {
-			if key := randomKey(rng); f.has(&key) {
+		for range 400_000 {
+			if key := randomKey(rng); f.has(fuseHash(&key)) {
 				passed++
 			}
 		}
-		if passed > 60 {
-			t.Errorf("filter of %d: %d of 100,000 other keys pass, want 33 or so", n, passed)
+		if passed > 25 {
+			t.Errorf("fuse of %d: %d of 400,000 other keys pass, want 6 or so", n, passed)
+		}
+		if bits := 8 * f.bytes(); n >= pieceKeys && bits > 21*n {
+			t.Errorf("fuse of %d takes %d bits", n, bits)
 		}
 	}
+	if f := builder.build([]uint64{1, 2, 1}); !f.has(1) || !f.has(2) {
+		t.Error("keys with the same hash do not pass")
+	}
+}
+
+// oldFilterOf makes the filter of an old store.
+func oldFilterOf(list []ledger.KeyedReceipt) oldFilter {
+	f := make(oldFilter, max(1, (len(list)*20+511)/512)*oldBlockBytes)
+	for i := range list {
+		block, probes := f.place(&list[i].Key)
+		for range oldProbes {
+			block[probes>>3&63] |= 1 << (probes & 7)
+			probes >>= 9
+		}
+	}
+	return f
 }
 
 // TestWindows lets time pass: windows close, are rewritten, and expire together
@@ -173,7 +195,7 @@ func TestWindows(t *testing.T) {
 func TestRewriteStops(t *testing.T) {
 	for stop := 0; ; stop++ {
 		cfg := testConfig(t, vfs.NewMem())
-		cfg.windowReceipts = 14_000
+		cfg.windowReceipts = 28_000
 		s, err := Open(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +213,7 @@ func TestRewriteStops(t *testing.T) {
 			l.Add(c) // which is enough to look for
 		}
 		for n := range 4 {
-			commitKeys(fmt.Sprint("first ", n, "-"), 3500)
+			commitKeys(fmt.Sprint("first ", n, "-"), 7000)
 		}
 		// The window is full. Close it by hand, so that nobody else rewrites it.
 		s.receipts.mu.Lock()
@@ -210,7 +232,7 @@ func TestRewriteStops(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err == nil && batches < 3 {
-			t.Errorf("a window of 14,000 was rewritten in %d batches: no commit should wait for so much", batches)
+			t.Errorf("a window of 28,000 was rewritten in %d batches: no commit should wait for so much", batches)
 		}
 		done := err == nil
 		if err := s.Close(); err != nil {
@@ -226,8 +248,8 @@ func TestRewriteStops(t *testing.T) {
 		if list := problems(t, s); len(list) > 0 {
 			t.Errorf("stopped before batch %d: check: %v", stop, list)
 		}
-		if filters := rowsOf(t, s, kindFilter); len(filters) != 1 {
-			t.Errorf("stopped before batch %d: %d filters, want 1", stop, len(filters))
+		if filters := rowsOf(t, s, kindFilter); len(filters) != 1+2 {
+			t.Errorf("stopped before batch %d: %d filter rows, want 3", stop, len(filters))
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -249,40 +271,73 @@ func TestNewKeyReadsNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 10_000 {
 		key := randomKey(rng)
-		if _, ok, list := s.receipts.probe(&key); ok || len(list) > 0 {
+		if _, ok, list, _ := s.receipts.probe(&key); ok || len(list) > 0 {
 			maybe++
 		}
 	}
-	if maybe > 50 {
+	if maybe > 10 {
 		t.Errorf("%d of 10,000 new keys are looked for on disk", maybe)
 	}
 }
 
 func FuzzReceipts(f *testing.F) {
 	key := receiptsKey(nil, 1, 2)
+	packed := packedChunkKey(nil, 1, &ledger.Key{1})
 	f.Add([]byte{})
 	f.Add(seal(key, appendReceipt([]byte{valueVersion}, &ledger.KeyedReceipt{}), 0)[:1+receiptBytes])
-	f.Add(seal(key, encodeFilter(key, &window{}, newFilter(3)), 0))
+	f.Add(encodeWindow(key[:9], &window{pieces: make([]atomic.Pointer[fuse], 3)})[:1+8+8+2])
+	f.Add(new(fuseBuilder).build([]uint64{1, 2, 3}).encode(nil, key)[:60])
+	rng := rand.New(rand.NewPCG(1, 1))
+	list := randomReceipts(rng, 20)
+	chunk := appendChunk(nil, packed, list)
+	f.Add(chunk[:len(chunk)-sumBytes])
 	f.Fuzz(func(t *testing.T, value []byte) {
-		for _, v := range [][]byte{value, seal(key, bytes.Clone(value), 0)} {
-			if list, err := receiptList(key, v); err == nil {
-				var r ledger.KeyedReceipt
-				var again []byte
-				for i := range list.len() {
-					list.at(i, &r)
-					again = appendReceipt(again, &r)
-				}
-				if !bytes.Equal(again, list) {
-					t.Errorf("receipts %x are %x when written again", list, again)
-				}
-				list.search(&r.Key)
+		var r ledger.KeyedReceipt
+		if list, err := receiptList(key, seal(key, bytes.Clone(value), 0)); err == nil {
+			var again []byte
+			for i := range list.len() {
+				list.at(i, &r)
+				again = appendReceipt(again, &r)
 			}
-			if w, err := decodeFilter(key, v); err == nil {
-				w.filter.has(&ledger.Key{})
-				if again := encodeFilter(key, w, w.filter); !bytes.Equal(again, v) {
-					t.Errorf("filter %x is %x when written again", v, again)
+			if !bytes.Equal(again, list) {
+				t.Errorf("receipts %x are %x when written again", list, again)
+			}
+		}
+		v := seal(packed, bytes.Clone(value), 0)
+		if list, err := decodeChunk(nil, packed, v); err == nil {
+			for _, want := range list {
+				if got, ok, err := searchChunk(packed, v, &want.Key); err != nil || !ok || got != want.Receipt {
+					t.Errorf("search found %v, %t, %v; want %v", got, ok, err, want.Receipt)
 				}
+			}
+			again := appendChunk(nil, packed, list)
+			if same, err := decodeChunk(nil, packed, again); err != nil || !slices.Equal(same, list) || len(again) > len(v) {
+				t.Errorf("chunk %x is %x when written again", v, again)
+			}
+		}
+		if w, err := decodeWindow(key[:9], seal(key[:9], bytes.Clone(value), 0)); err == nil {
+			w.mayHave(&r.Key, fuseHash(&r.Key))
+		}
+		if w, err := decodeFuse(key, seal(key, bytes.Clone(value), 0)); err == nil {
+			w.has(fuseHash(&r.Key))
+			if again := w.encode(nil, key); !bytes.Equal(again[:len(value)], value) {
+				t.Errorf("fuse %x is %x when written again", value, again)
 			}
 		}
 	})
+}
+
+// randomReceipts returns receipts in the order of their keys, of which only as
+// much is set as chunks keep.
+func randomReceipts(rng *rand.Rand, n int) []ledger.KeyedReceipt {
+	list := make([]ledger.KeyedReceipt, n)
+	for i := range list {
+		r := &list[i]
+		r.Key = randomKey(rng)
+		shorten(&r.Key)
+		r.Seq, r.ReceivedAt = rng.Uint64()>>rng.IntN(64), int64(rng.Uint64()>>(1+rng.IntN(63)))
+		binary.LittleEndian.PutUint64(r.Fingerprint[:], rng.Uint64())
+	}
+	slices.SortFunc(list, func(a, b ledger.KeyedReceipt) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	return list
 }

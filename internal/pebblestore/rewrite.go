@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -28,7 +29,7 @@ func (s *Store) rewriteReceipts() {
 	for range s.receipts.work {
 		if err := s.receipts.tidy(s.now(), s.apply); err != nil {
 			s.log.LogAttrs(context.Background(), slog.LevelWarn,
-				"rewrite of idempotency receipts failed; they stay in memory", slog.String("error", err.Error()))
+				"idempotency receipts could not be rewritten; they stay where they are", slog.String("error", err.Error()))
 		}
 	}
 }
@@ -36,21 +37,63 @@ func (s *Store) rewriteReceipts() {
 // applyFunc writes a batch.
 type applyFunc func(*pebble.Batch, *pebble.WriteOptions) error
 
-// tidy removes the windows that expired and rewrites those that are closed.
+// tidy removes the windows that expired, rewrites those that are closed and
+// merges those that are many.
 func (r *receipts) tidy(now time.Time, apply applyFunc) error {
 	r.tidying.Lock()
 	defer r.tidying.Unlock()
+	r.again = true
+	for r.again {
+		r.again = false
+		if err := r.tidyOnce(now, apply); err != nil {
+			r.swept = false
+			return err
+		}
+	}
+	notes := r.notes
+	r.notes = nil
+	return errors.Join(notes...)
+}
+
+func (r *receipts) tidyOnce(now time.Time, apply applyFunc) error {
+	if err := r.loadFilters(); err != nil {
+		return err
+	}
 	for _, w := range r.expired(now) {
 		if err := r.remove(w, apply); err != nil {
 			return err
 		}
 	}
-	for _, w := range r.closed() {
-		if err := r.rewrite(w, apply); err != nil {
+	if err := r.sweep(apply); err != nil {
+		return err
+	}
+	for !r.interrupted() {
+		if list := r.closed(); len(list) > 0 {
+			if err := r.rewrite(list[0], apply); err != nil {
+				return err
+			}
+			continue
+		}
+		list := r.mergeable(now)
+		if list == nil {
+			break
+		}
+		if err := r.merge(list, apply); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// interrupted says whether a long look should end because the store is closed. It
+// also notes work that has come.
+func (r *receipts) interrupted() bool {
+	select {
+	case _, ok := <-r.work:
+		r.again, r.stop = ok, !ok
+	default:
+	}
+	return r.stop
 }
 
 // expired returns the windows at the front that hold nothing young enough.
@@ -93,6 +136,7 @@ func (r *receipts) remove(w *window, apply applyFunc) error {
 	r.mu.Lock()
 	r.windows = slices.DeleteFunc(slices.Clone(r.windows), func(other *window) bool { return other == w })
 	r.mu.Unlock()
+	r.filterBytes -= w.filterBytes()
 	b := r.db.NewBatch()
 	if err := removeWindow(b, w.id); err != nil {
 		return fmt.Errorf("remove window %d: %w", w.id, err)
@@ -117,75 +161,100 @@ func removeRange(b *pebble.Batch, kind byte, window uint64) error {
 	return b.DeleteRange(start, prefixEnd(start), nil)
 }
 
+// sweep removes what rewrites and merges left that stopped before their last
+// batch: chunks and filters of windows that nobody knows.
+func (r *receipts) sweep(apply applyFunc) error {
+	if r.swept {
+		return nil
+	}
+	known := map[uint64]bool{}
+	r.mu.RLock()
+	for _, w := range r.windows {
+		known[w.id] = w.exact == nil
+	}
+	r.mu.RUnlock()
+	b := r.db.NewBatch()
+	for _, kind := range []byte{kindChunk, kindFilter} {
+		err := eachWindow(r.db, kind, func(id uint64, _, _ []byte) error {
+			if known[id] {
+				return nil
+			}
+			return removeRange(b, kind, id)
+		})
+		if err != nil {
+			return fmt.Errorf("look for unfinished windows: %w", err)
+		}
+	}
+	if err := applyAndClose(b, apply); err != nil {
+		return fmt.Errorf("remove unfinished windows: %w", err)
+	}
+	r.swept = true
+	return nil
+}
+
 // rewrite writes a window as chunks and a filter, which then takes its place in
 // memory.
 func (r *receipts) rewrite(w *window, apply applyFunc) error {
-	list := sortedReceipts(w.exact) // nobody writes to a closed window
-	f := newFilter(len(list))
-	for i := range list {
-		f.add(&list[i].Key)
+	exact := w.exact // nobody writes to a closed window
+	out := r.newWriter(&window{id: w.id}, len(exact.entries), apply)
+	err := out.addAll(exact)
+	if err == nil {
+		err = r.finishRewrite(out.w, apply)
 	}
-	if err := r.writeChunks(w, list, apply); err != nil {
-		return fmt.Errorf("rewrite window %d: %w", w.id, err)
-	}
-	if err := r.writeFilter(w, f, apply); err != nil {
+	if err != nil {
+		out.discard()
 		return fmt.Errorf("rewrite window %d: %w", w.id, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w.exact, w.filter = nil, f
+	w.exact, w.pieces, w.count, w.newest = nil, out.w.pieces, out.w.count, out.w.newest
 	return nil
 }
 
-func sortedReceipts(exact map[ledger.Key]ledger.Receipt) []ledger.KeyedReceipt {
-	list := make([]ledger.KeyedReceipt, 0, len(exact))
-	for key, receipt := range exact {
-		list = append(list, ledger.KeyedReceipt{Key: key, Receipt: receipt})
+// addAll adds the receipts of a table and finishes.
+func (o *windowWriter) addAll(t *receiptTable) error {
+	for _, i := range t.sorted() {
+		if err := o.add(&t.entries[i]); err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(list, func(a, b ledger.KeyedReceipt) int { return bytes.Compare(a.Key[:], b.Key[:]) })
-	return list
+	return o.finish()
 }
 
-func (r *receipts) writeChunks(w *window, list []ledger.KeyedReceipt, apply applyFunc) error {
-	b := r.db.NewBatch()
-	if w.recovered {
-		if err := removeRange(b, kindChunk, w.id); err != nil {
-			return err
-		}
-	}
-	var key, value []byte
-	for part := range slices.Chunk(list, chunkReceipts) {
-		key = chunkKey(key[:0], w.id, &part[0].Key)
-		value = append(value[:0], valueVersion)
-		for i := range part {
-			value = appendReceipt(value, &part[i])
-		}
-		value = seal(key, value, 0)
-		if err := b.Set(key, value, nil); err != nil {
-			return err
-		}
-		if b.Len() < rewriteBytes {
-			continue
-		}
-		if err := applyAndClose(b, apply); err != nil {
-			return err
-		}
-		b = r.db.NewBatch()
-	}
-	return applyAndClose(b, apply)
-}
-
-// writeFilter is the last step, which makes the chunks count.
-func (r *receipts) writeFilter(w *window, f filter, apply applyFunc) error {
+// finishRewrite is the last step, which makes the chunks count.
+func (r *receipts) finishRewrite(w *window, apply applyFunc) error {
 	b := r.db.NewBatch()
 	key := windowKey(nil, kindFilter, w.id)
-	if err := b.Set(key, encodeFilter(key, w, f), nil); err != nil {
+	if err := b.Set(key, encodeWindow(key, w), nil); err != nil {
 		return err
 	}
 	if err := removeRange(b, kindReceipts, w.id); err != nil {
 		return err
 	}
 	return applyAndClose(b, apply)
+}
+
+// sorted returns the indexes of the entries in the order of their keys.
+func (t *receiptTable) sorted() []uint32 {
+	type place struct {
+		key uint64
+		i   uint32
+	}
+	places := make([]place, len(t.entries))
+	for i := range t.entries {
+		places[i] = place{binary.BigEndian.Uint64(t.entries[i].Key[:8]), uint32(i)}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if c := cmp.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return bytes.Compare(t.entries[a.i].Key[8:], t.entries[b.i].Key[8:])
+	})
+	order := make([]uint32, len(places))
+	for i := range places {
+		order[i] = places[i].i
+	}
+	return order
 }
 
 // applyAndClose gives the batch back, unless Pebble may still hold it.
@@ -199,46 +268,53 @@ func applyAndClose(b *pebble.Batch, apply applyFunc) error {
 	return b.Close()
 }
 
-func encodeFilter(key []byte, w *window, f filter) []byte {
-	value := append(make([]byte, 0, 1+8+8+len(f)+sumBytes), valueVersion)
-	value = binary.LittleEndian.AppendUint64(value, uint64(w.count)) //nolint:gosec // a length
+func encodeWindow(key []byte, w *window) []byte {
+	value := binary.LittleEndian.AppendUint64([]byte{packedVersion}, uint64(w.count)) //nolint:gosec // a length
 	value = appendInt(value, w.newest)
-	return seal(key, append(value, f...), 0)
+	value = binary.LittleEndian.AppendUint16(value, uint16(len(w.pieces))) //nolint:gosec // at most maxPieces
+	return seal(key, value, 0)
 }
 
-func decodeFilter(key, value []byte) (*window, error) {
-	b, err := unseal(key, value)
+func decodeWindow(key, value []byte) (*window, error) {
+	b, version, err := unsealAny(key, value)
 	if err != nil {
 		return nil, err
 	}
-	id, ok := keyNumber(key)
-	if !ok || len(b) < 16+filterBlockBytes || len(b[16:])%filterBlockBytes != 0 {
+	if len(key) != 1+8 || len(b) < 16 {
 		return nil, errLength
 	}
 	count := binary.LittleEndian.Uint64(b)
-	if count > uint64(len(b))*8 {
-		return nil, errLength
+	w := &window{id: binary.BigEndian.Uint64(key[1:]), count: int(count), newest: int64At(b, 8)} //nolint:gosec // checked
+	switch b = b[16:]; {
+	case version == valueVersion && len(b) >= oldBlockBytes && len(b)%oldBlockBytes == 0 && count <= uint64(len(b))*8:
+		w.old, w.wholeKeys = bytes.Clone(b), true
+		return w, nil
+	case version == packedVersion && len(b) == 2 && count <= maxPieces*pieceKeys*2:
+		w.pieces = make([]atomic.Pointer[fuse], binary.LittleEndian.Uint16(b))
+		return w, nil
+	case version > packedVersion:
+		return nil, errVersion(version)
 	}
-	return &window{
-		id: id, count: int(count), newest: int64At(b, 8), //nolint:gosec // checked
-		filter: bytes.Clone(b[16:]),
-	}, nil
+	return nil, errLength
 }
 
-// load reads all windows, when the store is opened. The newest that is not
-// rewritten goes on. Damaged values are left out and told to onDamage: a store
-// that does not open because of them would help nobody.
+// load reads all windows, when the store is opened, but for their filters. The
+// newest that is not rewritten goes on. Damaged values are left out and told to
+// onDamage: a store that does not open because of them would help nobody.
 func (r *receipts) load(onDamage func(error)) error {
 	byID := map[uint64]*window{}
-	err := eachRow(r.db, kindFilter, func(key, value []byte) error {
-		w, err := decodeFilter(key, value)
+	err := eachWindow(r.db, kindFilter, func(id uint64, key, value []byte) error {
+		if len(key) != 1+8 {
+			return nil // pieces of a merge that stopped
+		}
+		w, err := decodeWindow(key, value)
 		if err != nil {
 			onDamage(fmt.Errorf("filter of receipts %x: %w", key, err))
-			if w, err = r.rebuildFilter(key); err != nil {
+			if w, err = r.restoreWindow(id); err != nil {
 				return err
 			}
 		}
-		byID[w.id] = w
+		byID[id] = w
 		return nil
 	})
 	if err != nil {
@@ -253,42 +329,84 @@ func (r *receipts) load(onDamage func(error)) error {
 	if err != nil {
 		return fmt.Errorf("read receipts: %w", err)
 	}
-	r.windows = slices.SortedFunc(maps.Values(byID), func(a, b *window) int { return cmp.Compare(a.id, b.id) })
+	r.windows = slices.SortedFunc(maps.Values(byID), func(a, b *window) int { return cmp.Compare(a.opened(), b.opened()) })
 	if n := len(r.windows); n > 0 {
 		r.sealed = r.windows[n-1].exact == nil
-		r.nudge()
 	}
+	r.nudge()
 	return nil
 }
 
-// rebuildFilter makes the filter of a window from its chunks. Of a damaged chunk
-// the filter says nothing.
-func (r *receipts) rebuildFilter(filterKey []byte) (*window, error) {
-	id, ok := keyNumber(filterKey)
-	if !ok {
-		return nil, errLength
-	}
+// restoreWindow makes a window of its chunks. It has no filter.
+func (r *receipts) restoreWindow(id uint64) (*window, error) {
 	w := &window{id: id}
-	var keys []ledger.Key
+	var list []ledger.KeyedReceipt
 	prefix := windowKey(nil, kindChunk, id)
 	err := eachRowIn(r.db, prefix, prefixEnd(prefix), func(key, value []byte) error {
-		list, err := receiptList(key, value)
-		if err != nil {
-			return nil //nolint:nilerr // told by whoever looks for one of its keys
+		w.wholeKeys = len(key) == 1+8+len(ledger.Key{})
+		list, _ = decodeChunk(list[:0], key, value) // damage is told by whoever looks for a key in it
+		for i := range list {
+			w.newest = max(w.newest, list[i].ReceivedAt)
 		}
-		var receipt ledger.KeyedReceipt
-		for i := range list.len() {
-			list.at(i, &receipt)
-			keys = append(keys, receipt.Key)
-			w.newest = max(w.newest, receipt.ReceivedAt)
-		}
+		w.count += len(list)
 		return nil
 	})
-	w.count, w.filter = len(keys), newFilter(len(keys))
-	for i := range keys {
-		w.filter.add(&keys[i])
-	}
 	return w, err
+}
+
+// loadFilters reads the filters of rewritten windows, newest first, so far as
+// memory may hold them. Until it is done, chunks answer.
+func (r *receipts) loadFilters() error {
+	if r.loaded.Load() {
+		return nil
+	}
+	r.mu.RLock()
+	list := slices.Clone(r.windows)
+	r.mu.RUnlock()
+	for _, w := range slices.Backward(list) {
+		for i := range w.pieces {
+			if w.pieces[i].Load() != nil || r.filterBytes >= r.filterLimit {
+				continue
+			}
+			if r.interrupted() {
+				return nil
+			}
+			f, err := r.readPiece(w.id, i)
+			if err != nil {
+				r.notes = append(r.notes, fmt.Errorf("filter of window %d, piece %d, is done without: %w", w.id, i, err))
+				f = &fuse{}
+			}
+			w.pieces[i].Store(f)
+			r.filterBytes += f.bytes()
+		}
+	}
+	r.loaded.Store(true)
+	return nil
+}
+
+// filterBytes is what the window's filter takes of the memory for filters.
+func (w *window) filterBytes() (n int) {
+	for i := range w.pieces {
+		if f := w.pieces[i].Load(); f != nil {
+			n += f.bytes()
+		}
+	}
+	return n
+}
+
+func pieceKey(dst []byte, window uint64, piece int) []byte {
+	return binary.BigEndian.AppendUint16(windowKey(dst, kindFilter, window), uint16(piece)) //nolint:gosec // below maxPieces
+}
+
+// readPiece reads a piece of a window's filter.
+func (r *receipts) readPiece(window uint64, piece int) (*fuse, error) {
+	key := pieceKey(nil, window, piece)
+	value, closer, err := r.db.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	f, err := decodeFuse(key, value)
+	return f, errors.Join(err, closer.Close())
 }
 
 func (r *receipts) loadGroup(byID map[uint64]*window, key, value []byte) error {
@@ -302,7 +420,7 @@ func (r *receipts) loadGroup(byID map[uint64]*window, key, value []byte) error {
 	id := binary.BigEndian.Uint64(key[1:])
 	w := byID[id]
 	if w == nil {
-		w = &window{id: id, exact: map[ledger.Key]ledger.Receipt{}, recovered: true}
+		w = &window{id: id, exact: &receiptTable{}}
 		byID[id] = w
 	}
 	if w.exact == nil {
@@ -315,6 +433,28 @@ func (r *receipts) loadGroup(byID map[uint64]*window, key, value []byte) error {
 	}
 	r.group = binary.BigEndian.Uint64(key[9:]) + 1
 	return nil
+}
+
+// eachWindow calls fn for the first row of one kind of every window.
+func eachWindow(db pebble.Reader, kind byte, fn func(id uint64, key, value []byte) error) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && err == nil; {
+		key := it.Key()
+		if len(key) < 1+8 {
+			ok = it.Next()
+			continue
+		}
+		id := binary.BigEndian.Uint64(key[1:])
+		var value []byte
+		if value, err = it.ValueAndErr(); err == nil {
+			err = fn(id, key, value)
+		}
+		ok = it.SeekGE(prefixEnd(windowKey(nil, kind, id)))
+	}
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 // eachRow calls fn for every row of one kind, in order.
