@@ -1,7 +1,8 @@
 package export
 
 import (
-	"bytes"
+	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/stelehq/stele/internal/event"
@@ -81,24 +82,74 @@ func appendCell(dst, cell []byte) []byte {
 
 // appendQuoted appends what stands between quotes: the text, its quotes doubled.
 func appendQuoted(dst, text []byte) []byte {
-	for {
-		i := bytes.IndexByte(text, '"')
-		if i < 0 {
-			return append(dst, text...)
+	n := len(dst)
+	dst = slices.Grow(dst, 2*len(text)+8)
+	to := dst[n : n+2*len(text)+8]
+	n = 0
+	for len(text) >= 8 {
+		w := binary.LittleEndian.Uint64(text)
+		if has(w, '"') {
+			n = quoteEach(to, n, text[:8])
+		} else {
+			binary.LittleEndian.PutUint64(to[n:], w)
+			n += 8
 		}
-		dst = append(append(dst, text[:i+1]...), '"')
-		text = text[i+1:]
+		text = text[8:]
 	}
+	n = quoteEach(to, n, text)
+	return dst[:len(dst)+n]
 }
 
-// needsQuotes reports whether a cell holds a character that would end it.
+// quoteEach writes text at n, its quotes doubled, and returns where it ends; the
+// byte there may be written, too. Quotes are many in JSON: a byte at a time
+// without a branch beats a search for each.
+func quoteEach(to []byte, n int, text []byte) int {
+	for _, c := range text {
+		to[n], to[n+1] = c, '"'
+		n++
+		if c == '"' {
+			n++
+		}
+	}
+	return n
+}
+
+// needsQuotes reports whether a cell holds a character that would end it,
+// looking at eight at a time.
 func needsQuotes(cell []byte) bool {
+	for len(cell) >= 8 {
+		if ends(binary.LittleEndian.Uint64(cell)) {
+			return true
+		}
+		cell = cell[8:]
+	}
 	for _, c := range cell {
 		if c <= ',' && (c == ',' || c == '"' || c == '\n' || c == '\r') {
 			return true
 		}
 	}
 	return false
+}
+
+// The eight bytes of a word at once.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// has reports whether one of eight bytes is c.
+func has(w uint64, c byte) bool {
+	x := w ^ uint64(c)*ones
+	return (x-ones)&^x&highs != 0
+}
+
+// ends reports whether one of eight characters would end a cell.
+func ends(w uint64) bool {
+	// Most texts have few characters up to the comma, the last of them.
+	if (w-(','+1)*ones)&^w&highs == 0 {
+		return false
+	}
+	return has(w, ',') || has(w, '"') || has(w, '\n') || has(w, '\r')
 }
 
 // isFormula reports whether a spreadsheet would run a cell, or whether it looks
