@@ -1,126 +1,237 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/workload"
 )
 
-// benchQuery is one question, asked with other parameters each time.
-type benchQuery struct {
-	name string
-	path func(i int) string
-}
+const (
+	// warmUp is the number of runs before those that count.
+	warmUp = 10
+	// questionTime bounds the runs of one question, but for the first few.
+	questionTime = 20 * time.Second
+	fewestRuns   = 20
+)
 
-// queriesOf are Q1 to Q7, asked of the big organization.
-func queriesOf() []benchQuery {
-	big := "/v1/organizations/" + workload.Organization(0)
-	actions := workload.Actions()
-	events := func(filters ...string) string {
-		v := url.Values{"limit": {"50"}}
-		for i := 0; i < len(filters); i += 2 {
-			v.Add(filters[i], filters[i+1])
-		}
-		return big + "/events?" + v.Encode()
-	}
-	day := func(i int) time.Time { return workload.Start().AddDate(0, 0, 30+i%300) }
-	return []benchQuery{
-		{"Q1 latest 50", func(i int) string { return events("before", day(i+60).Format(time.RFC3339)) }},
-		{"Q2 rare action", func(int) string { return events("action", workload.RareAction) }},
-		{"Q3 an actor", func(i int) string { return events("actor.id", workload.UserID(5+i)) }},
-		{"Q4 a target", func(i int) string { return events("target.id", workload.TargetID(100+7*i)) }},
-		{"Q5 3 actions, actor, 30 days", func(i int) string {
-			return events("action", actions[1], "action", actions[5], "action", actions[9],
-				"actor.id", workload.UserID(5+i), "after", day(i).Format(time.RFC3339), "before", day(i+30).Format(time.RFC3339))
-		}},
-		{"Q6 histogram by day, 90 days", func(i int) string {
-			v := url.Values{"interval": {"day"}, "after": {day(i).Format(time.RFC3339)}, "before": {day(i).AddDate(0, 0, 90).Format(time.RFC3339)}}
-			return big + "/histogram?" + v.Encode()
-		}},
-		{"Q7 substring", func(i int) string { return events("text", fmt.Sprintf("INC-%d", 1000+13*i%9000)) }},
-	}
-}
+// asker asks one question and returns what was found, to compare: for entries
+// their time and action, newest first, for histograms day and count. took is the
+// time of asking alone.
+type asker func(ctx context.Context, q workload.Question, query audit.Query) (found []string, took time.Duration, err error)
 
-func (b *bench) queries(ctx context.Context) error {
-	for _, q := range queriesOf() {
-		var s series
-		rows := 0
-		for i := range b.Queries {
-			path := q.path(i)
-			err := s.time(func() error {
-				body, err := b.target.do(ctx, http.MethodGet, path, "", nil)
-				rows += bytes.Count(body, []byte(`"organization_id"`))
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("%s: %w", q.name, err)
+// askAll runs each question many times with changing parameters.
+func (b *bench) askAll(ctx context.Context, where string, ask asker) ([]queryReport, error) {
+	var reports []queryReport
+	for _, q := range workload.Questions() {
+		r := queryReport{Name: q.Name}
+		for i := range min(warmUp, b.Queries) {
+			if _, _, err := ask(ctx, q, q.At(b.Queries+i)); err != nil {
+				return nil, fmt.Errorf("%s: %w", q.Name, err)
 			}
 		}
-		b.report.Queries = append(b.report.Queries, queryReport{q.name, rows, percentiles(s.took)})
+		var took []time.Duration
+		began := b.now()
+		for i := range b.Queries {
+			if i >= fewestRuns && b.now().Sub(began) > questionTime {
+				break
+			}
+			found, t, err := ask(ctx, q, q.At(i))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", q.Name, err)
+			}
+			took = append(took, t)
+			r.Rows += len(found)
+			if err := b.answers.add(answer{where, q.Name, i, found}); err != nil {
+				return nil, err
+			}
+		}
+		r.Runs, r.latency = len(took), percentiles(took)
+		reports = append(reports, r)
 	}
-	return nil
+	return reports, nil
 }
 
-// exports writes the big organization's log in both formats and downloads it.
+// askCold runs each question a few times, each after forget.
+func (b *bench) askCold(ctx context.Context, reports []queryReport, forget func(context.Context) error, ask asker) ([]queryReport, error) {
+	for n, q := range workload.Questions() {
+		var took []time.Duration
+		for i := range b.Cold {
+			if err := forget(ctx); err != nil {
+				return nil, err
+			}
+			_, t, err := ask(ctx, q, q.At(b.Queries+warmUp+i))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", q.Name, err)
+			}
+			took = append(took, t)
+		}
+		if len(reports) <= n {
+			reports = append(reports, queryReport{Name: q.Name})
+		}
+		cold := percentiles(took)
+		reports[n].Cold = &cold
+	}
+	return reports, nil
+}
+
+func (b *bench) questions(ctx context.Context) error {
+	warm, err := b.askAll(ctx, "http", b.askServer)
+	for i := range warm {
+		if i < len(b.report.Queries) {
+			warm[i].Cold = b.report.Queries[i].Cold
+		}
+	}
+	b.report.Queries = warm
+	return err
+}
+
+// coldQuestions asks each question of a server that has just started.
+func (b *bench) coldQuestions(ctx context.Context) error {
+	var err error
+	b.report.Queries, err = b.askCold(ctx, nil, b.coldRestart, b.askServer)
+	return err
+}
+
+// askServer asks over HTTP.
+func (b *bench) askServer(ctx context.Context, q workload.Question, query audit.Query) ([]string, time.Duration, error) {
+	path := questionPath(q, query)
+	began := b.now()
+	body, err := b.target.do(ctx, http.MethodGet, path, "", nil)
+	took := b.now().Sub(began)
+	if err != nil {
+		return nil, took, err
+	}
+	found, err := readAnswer(body)
+	return found, took, err
+}
+
+// questionPath is the address of a question about the big organization.
+func questionPath(q workload.Question, query audit.Query) string {
+	v, what := query.Values(), "/histogram?"
+	if q.Days {
+		v.Set("interval", "day")
+	} else {
+		what = "/events?"
+		v.Set("limit", strconv.Itoa(workload.PageSize))
+	}
+	return "/v1/organizations/" + workload.Organization(0) + what + v.Encode()
+}
+
+// readAnswer reads a page of entries or a histogram.
+func readAnswer(body []byte) ([]string, error) {
+	var page struct {
+		Entries []struct {
+			OccurredAt string `json:"occurred_at"`
+			Action     string `json:"action"`
+		} `json:"entries"`
+		Buckets []struct {
+			Start time.Time `json:"start"`
+			Count uint64    `json:"count"`
+		} `json:"buckets"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	found := []string{}
+	for _, e := range page.Entries {
+		found = append(found, e.OccurredAt+" "+e.Action)
+	}
+	for _, k := range page.Buckets {
+		found = appendDay(found, k.Start, k.Count)
+	}
+	return found, nil
+}
+
+// appendDay adds a day of a histogram unless nothing happened on it.
+func appendDay(found []string, day time.Time, count uint64) []string {
+	if count == 0 {
+		return found
+	}
+	return append(found, fmt.Sprintf("%s %d", day.UTC().Format(time.DateOnly), count))
+}
+
+// exports writes the big organization's log in both formats and downloads it to
+// a file.
 func (b *bench) exports(ctx context.Context) error {
+	b.memory.take(ctx)
 	for _, format := range []string{"csv", "jsonl"} {
-		began := time.Now()
-		rows, err := b.export(ctx, format)
+		r, err := b.export(ctx, format)
 		if err != nil {
 			return fmt.Errorf("%s: %w", format, err)
 		}
-		r := newLoadReport(rows, time.Since(began), nil)
-		r.Name = "export " + format
 		b.report.Exports = append(b.report.Exports, r)
 	}
+	b.report.Memory.Exporting = b.memory.take(ctx)
 	return nil
 }
 
-func (b *bench) export(ctx context.Context, format string) (rows int, err error) {
+// export makes one export and downloads it; both are timed together.
+func (b *bench) export(ctx context.Context, format string) (exportReport, error) {
 	path := "/v1/organizations/" + workload.Organization(0) + "/exports"
+	began := b.now()
 	body, err := b.target.do(ctx, http.MethodPost, path, "application/json", []byte(`{"format":"`+format+`"}`))
 	if err != nil {
-		return 0, err
+		return exportReport{}, err
 	}
 	var j audit.Export
-	if err := json.Unmarshal(body, &j); err != nil {
-		return 0, err
-	}
-	for j.State != "ready" {
+	for {
+		if err := json.Unmarshal(body, &j); err != nil {
+			return exportReport{}, err
+		}
+		if j.State == "ready" {
+			break
+		}
 		if j.State == "error" {
-			return 0, fmt.Errorf("the export failed: %s", j.Error)
+			return exportReport{}, fmt.Errorf("the export failed: %s", j.Error)
 		}
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+			return exportReport{}, ctx.Err()
+		case <-time.After(10 * time.Millisecond):
 		}
 		if body, err = b.target.do(ctx, http.MethodGet, path+"/"+j.ID, "", nil); err != nil {
-			return 0, err
-		}
-		if err := json.Unmarshal(body, &j); err != nil {
-			return 0, err
+			return exportReport{}, err
 		}
 	}
-	return int(j.Rows), b.download(ctx, j.Download.URL) //nolint:gosec // a count of rows
+	size, err := b.download(ctx, j.Download.URL)
+	return newExportReport(format, int(j.Rows), size, b.now().Sub(began)), err //nolint:gosec // a count of rows
 }
 
-func (b *bench) download(ctx context.Context, link string) error {
+// download saves what a link leads to and returns its size.
+func (b *bench) download(ctx context.Context, link string) (size int64, err error) {
 	u, err := url.Parse(link)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	req, err := b.target.request(ctx, http.MethodGet, u.RequestURI(), "", nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return b.target.send(req, io.Discard)
+	dir, err := b.freshDir()
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)                           //nolint:errcheck // a temporary directory
+	f, err := os.Create(filepath.Join(dir, "export")) //nolint:gosec // in a directory made above
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() //nolint:errcheck // closed before it is looked at, below
+	if err := b.target.send(req, f); err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), f.Close()
 }

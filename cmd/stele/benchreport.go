@@ -9,30 +9,45 @@ import (
 
 // benchReport is what a run measured; its JSON form is for programs.
 type benchReport struct {
-	Version    string        `json:"version"`
-	Events     int           `json:"events"`
-	Bulk       loadReport    `json:"bulk"`
-	Single     loadReport    `json:"single"`
-	Serial     loadReport    `json:"serial"`
-	DiskBytes  int64         `json:"disk_bytes"`
-	PeakMemory int64         `json:"peak_memory_bytes"`
-	Queries    []queryReport `json:"queries"`
-	Exports    []loadReport  `json:"exports"`
+	Version       string         `json:"version"`
+	Events        int            `json:"events"`
+	Organizations int            `json:"organizations"`
+	Bulk          loadReport     `json:"bulk"`
+	Pace          paceReport     `json:"bulk_pace"`
+	Single        loadReport     `json:"single"`
+	Serial        loadReport     `json:"serial"`
+	Disk          diskReport     `json:"disk"`
+	Memory        memoryReport   `json:"memory"`
+	Queries       []queryReport  `json:"queries"`
+	Exports       []exportReport `json:"exports"`
+	Restart       restartReport  `json:"restart"`
+	Store         *storeReport   `json:"store,omitempty"`
 }
 
 // loadReport is one load: its rate and how long requests took.
 type loadReport struct {
-	Name    string  `json:"name,omitempty"`
 	Events  int     `json:"events"`
 	Seconds float64 `json:"seconds"`
 	Rate    float64 `json:"events_per_second"`
 	latency
 }
 
+// queryReport is one question: warm, and each time with nothing in memory.
 type queryReport struct {
 	Name string `json:"name"`
+	Runs int    `json:"runs"`
 	Rows int    `json:"rows"`
 	latency
+	Cold *latency `json:"cold,omitempty"`
+}
+
+// exportReport is one export of everything the big organization has.
+type exportReport struct {
+	Format  string  `json:"format"`
+	Rows    int     `json:"rows"`
+	Bytes   int64   `json:"bytes"`
+	Seconds float64 `json:"seconds"`
+	Rate    float64 `json:"rows_per_second"`
 }
 
 // latency are percentiles in milliseconds.
@@ -48,6 +63,10 @@ func newLoadReport(events int, took time.Duration, series []time.Duration) loadR
 	}
 }
 
+func newExportReport(format string, rows int, size int64, took time.Duration) exportReport {
+	return exportReport{Format: format, Rows: rows, Bytes: size, Seconds: took.Seconds(), Rate: float64(rows) / took.Seconds()}
+}
+
 func percentiles(series []time.Duration) latency {
 	if len(series) == 0 {
 		return latency{}
@@ -60,35 +79,69 @@ func percentiles(series []time.Duration) latency {
 }
 
 func (r *benchReport) print(w io.Writer) error {
-	row := func(name string, l loadReport) []string {
-		return []string{
-			name, fmt.Sprintf("%.0f/s", l.Rate),
-			fmt.Sprintf("%.2f", l.P50), fmt.Sprintf("%.2f", l.P99), fmt.Sprintf("%.2f", l.Max),
-		}
-	}
 	rows := [][]string{}
 	for _, l := range []struct {
 		name string
 		load loadReport
 	}{{"bulk load", r.Bulk}, {"single events", r.Single}, {"one client", r.Serial}} {
 		if l.load.Events > 0 {
-			rows = append(rows, row(l.name, l.load))
+			rows = append(rows, append([]string{l.name, fmt.Sprintf("%.0f/s", l.load.Rate)}, l.load.cells()...))
 		}
 	}
-	for _, q := range r.Queries {
-		rows = append(rows, []string{
-			q.Name, fmt.Sprintf("%d rows", q.Rows),
-			fmt.Sprintf("%.2f", q.P50), fmt.Sprintf("%.2f", q.P99), fmt.Sprintf("%.2f", q.Max),
-		})
+	rows = append(rows, queryRows("", r.Queries)...)
+	rows = append(rows, exportRows("", r.Exports)...)
+	if r.Store != nil {
+		rows = append(rows, queryRows(" in the store", r.Store.Queries)...)
+		rows = append(rows, exportRows(" in the store", r.Store.Exports)...)
 	}
-	for _, e := range r.Exports {
-		rows = append(rows, row(e.Name, e))
-	}
-	if err := table(w, []string{"what", "rate", "p50 ms", "p99 ms", "max ms"}, rows); err != nil {
+	if err := table(w, []string{"what", "rate", "p50 ms", "p99 ms", "max ms", "cold p50"}, rows); err != nil {
 		return err
 	}
-	total := r.Bulk.Events + r.Single.Events + r.Serial.Events
-	_, err := fmt.Fprintf(w, "\n%d events, %.1f bytes each on disk, peak memory %d MiB\n",
-		total, float64(r.DiskBytes)/float64(max(total, 1)), r.PeakMemory>>20)
+	return r.printRest(w)
+}
+
+func (l latency) cells() []string {
+	return []string{fmt.Sprintf("%.2f", l.P50), fmt.Sprintf("%.2f", l.P99), fmt.Sprintf("%.2f", l.Max)}
+}
+
+func queryRows(where string, queries []queryReport) (rows [][]string) {
+	for _, q := range queries {
+		row := append([]string{q.Name + where, fmt.Sprintf("%d rows in %d runs", q.Rows, q.Runs)}, q.cells()...)
+		if q.Cold != nil {
+			row = append(row, fmt.Sprintf("%.2f", q.Cold.P50))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func exportRows(where string, exports []exportReport) (rows [][]string) {
+	for _, e := range exports {
+		rows = append(rows, []string{"export " + e.Format + where, fmt.Sprintf("%.0f/s", e.Rate)})
+	}
+	return rows
+}
+
+// printRest prints what is no rate.
+func (r *benchReport) printRest(w io.Writer) error {
+	_, err := fmt.Fprintln(w)
+	line := func(format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, format+"\n", args...)
+		}
+	}
+	if len(r.Pace.PerSecond) > 0 {
+		line("bulk load by second: median %d, least %d events", r.Pace.Median, r.Pace.Min)
+	}
+	if r.Disk.Bytes > 0 {
+		line("disk: %.1f bytes an event, at rest %.1f s after the bulk load", r.Disk.BytesPerEvent, r.Disk.SettleSeconds)
+		line("memory: %d MiB loading, %d MiB idle, %d MiB exporting", r.Memory.Loading>>20, r.Memory.Idle>>20, r.Memory.Exporting>>20)
+	}
+	if r.Restart.Start > 0 {
+		line("restart: %.2f s to stop, %.2f s to start, %.2f s to start after kill -9; every log complete", r.Restart.Stop, r.Restart.Start, r.Restart.KillStart)
+	}
+	if r.Store != nil {
+		line("store opened in %.2f s", r.Store.OpenSeconds)
+	}
 	return err
 }
