@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,85 +26,73 @@ type batchRange struct {
 	org          string
 }
 
-// openBytes bounds the bodies that are not full yet: with many organizations
-// they are sent before they are full.
-const openBytes = 64 << 20
-
 // writeBatches renders the workload as NDJSON bodies of one organization each.
-func (c *benchCmd) writeBatches() (*batchFile, error) {
-	f, err := os.CreateTemp(c.Dir, "stele-bench-*.ndjson")
+func writeBatches(dir string, seed uint64, events, batch int) (*batchFile, error) {
+	f, err := os.CreateTemp(dir, "stele-bench-*.ndjson")
 	if err != nil {
 		return nil, err
 	}
 	_ = os.Remove(f.Name()) // it lives as long as it is open
 	bf := &batchFile{file: f}
-	g := c.workload(c.Seed, c.Events)
-	open := make([]bytes.Buffer, c.organizations())
-	counts := make([]int, len(open))
-	var offset, waiting int64
+	g := workload.New(seed, events)
+	var open [workload.Organizations]bytes.Buffer
+	var counts [workload.Organizations]int
+	var offset int64
 	flush := func(org int) error {
-		if counts[org] == 0 {
-			return nil
-		}
 		n, err := f.Write(open[org].Bytes())
-		waiting -= int64(n)
 		bf.batches = append(bf.batches, batchRange{offset, n, counts[org], workload.Organization(org)})
 		offset += int64(n)
 		open[org].Reset()
 		counts[org] = 0
 		return err
 	}
-	flushAll := func() error {
-		for org := range open {
-			if err := flush(org); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	var line []byte
-	for range c.Events {
+	for range events {
 		var org int
 		line, org = g.Next(line[:0])
-		line = append(line, '\n')
-		_, _ = open[org].Write(line) // a bytes.Buffer takes everything
-		waiting += int64(len(line))
-		if counts[org]++; counts[org] == c.Batch {
-			err = flush(org)
-		} else if waiting > openBytes {
-			err = flushAll()
-		}
-		if err != nil {
-			return nil, err
+		_, _ = open[org].Write(append(line, '\n')) // a bytes.Buffer takes everything
+		if counts[org]++; counts[org] == batch {
+			if err := flush(org); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return bf, flushAll()
+	for org := range open {
+		if counts[org] > 0 {
+			if err := flush(org); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return bf, nil
 }
 
 func (b *bench) bulk(ctx context.Context) error {
-	bodies, err := b.writeBatches()
+	bodies, err := writeBatches(b.Dir, b.Seed, b.Events, b.Batch)
 	if err != nil {
 		return fmt.Errorf("make the events: %w", err)
 	}
 	defer bodies.file.Close() //nolint:errcheck // a removed temporary file
 	var next atomic.Int64
-	b.acks.start(time.Now())
 	series, took, err := parallel(ctx, b.Clients, func(ctx context.Context, s *series) error {
-		var body []byte
+		client := b.target.dialer.client()
+		defer client.close()
+		var request []byte
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= len(bodies.batches) {
 				return nil
 			}
 			r := bodies.batches[i]
-			body = append(body[:0], make([]byte, r.size)...)
-			if _, err := io.ReadFull(io.NewSectionReader(bodies.file, r.offset, int64(r.size)), body); err != nil {
+			request = b.target.dialer.appendRequest(request[:0], r.org, "application/x-ndjson", "", r.size)
+			head := len(request)
+			request = slices.Grow(request, r.size)[:head+r.size]
+			if _, err := bodies.file.ReadAt(request[head:], r.offset); err != nil {
 				return err
 			}
-			if err := s.time(func() error { return b.target.record(ctx, r.org, "application/x-ndjson", body, "") }); err != nil {
+			if err := s.time(func() error { return client.send(ctx, request) }); err != nil {
 				return err
 			}
-			b.acks.add(time.Now(), r.org, r.events)
 		}
 	})
 	b.report.Bulk = newLoadReport(b.Events, took, series)
@@ -123,31 +111,46 @@ func (b *bench) serial(ctx context.Context) error {
 	return err
 }
 
-// oneByOne sends events one a request, each with an idempotency key.
+// oneByOne sends events one a request, each with an idempotency key. The
+// requests are made before the clock starts.
 func (b *bench) oneByOne(ctx context.Context, n, clients int, name string) (loadReport, error) {
-	bodies := make([][]byte, n)
-	orgs := make([]string, n)
-	g := b.workload(b.Seed+1, n)
-	for i := range bodies {
-		var org int
-		bodies[i], org = g.Next(nil)
-		orgs[i] = workload.Organization(org)
-	}
+	requests := b.singleRequests(n, name)
 	var next atomic.Int64
 	series, took, err := parallel(ctx, clients, func(ctx context.Context, s *series) error {
+		client := b.target.dialer.client()
+		defer client.close()
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= n {
 				return nil
 			}
-			key := fmt.Sprintf("%s-%d-%d", name, b.Seed, i)
-			if err := s.time(func() error { return b.target.record(ctx, orgs[i], "application/json", bodies[i], key) }); err != nil {
+			if err := s.time(func() error { return client.send(ctx, requests[i].text) }); err != nil {
 				return err
 			}
-			b.acks.add(time.Now(), orgs[i], 1)
 		}
 	})
 	return newLoadReport(n, took, series), err
+}
+
+// singleRequest is a whole request that records one event.
+type singleRequest struct {
+	org  string
+	text []byte
+}
+
+func (b *bench) singleRequests(n int, name string) []singleRequest {
+	requests := make([]singleRequest, n)
+	g := workload.New(b.Seed+1, n)
+	var event []byte
+	for i := range requests {
+		var org int
+		event, org = g.Next(event[:0])
+		key := fmt.Sprintf("%s-%d-%d", name, b.Seed, i)
+		id := workload.Organization(org)
+		text := b.target.dialer.appendRequest(nil, id, "application/json", key, len(event))
+		requests[i] = singleRequest{id, append(text, event...)}
+	}
+	return requests
 }
 
 // series collects how long the requests of one client took.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,25 +23,31 @@ import (
 // benchTarget is the server under load.
 type benchTarget struct {
 	url, key string
-	http     *http.Client
-	child    *exec.Cmd // nil when the server is somebody else's
-	dir      string    // to remove afterwards, "" for none
+	http     *http.Client // for everything but recording
+	dialer   *benchDialer // for recording
+	peak     atomic.Int64 // largest resident set seen, in bytes
+	child    *exec.Cmd    // nil when the server is somebody else's
+	dir      string       // to remove afterwards, "" for none
 }
 
 // target is the server named on the command line, or a fresh one.
 func (c *benchCmd) target(ctx context.Context, p *process) (*benchTarget, error) {
-	t := &benchTarget{url: strings.TrimSuffix(c.Server, "/"), key: c.APIKey, http: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: max(c.Clients, c.SingleClients) + 4, DisableCompression: true},
-	}}
+	t := &benchTarget{
+		url: strings.TrimSuffix(c.Server, "/"), key: c.APIKey,
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: max(c.Clients, c.SingleClients) + 4, DisableCompression: true}},
+	}
 	if t.url != "" {
 		if t.key == "" {
 			return nil, &exitCodeError{exitUsage, errors.New("no API key: set STELE_API_KEY or --api-key to an admin key")}
 		}
-		return t, nil
-	}
-	if err := t.start(ctx, c.Dir, p); err != nil {
+	} else if err := t.start(ctx, c.Dir, p); err != nil {
 		t.stop()
 		return nil, err
+	}
+	var err error
+	if t.dialer, err = newBenchDialer(t.url, t.key); err != nil {
+		t.stop()
+		return nil, &exitCodeError{exitUsage, err}
 	}
 	return t, nil
 }
@@ -60,7 +67,7 @@ func (t *benchTarget) start(ctx context.Context, dir string, p *process) error {
 		return err
 	}
 	t.url = "http://" + addr
-	t.child = exec.Command(self, "serve", "--data", filepath.Join(t.dir, "data"), "--listen", addr, "--log-level", "error", "--schema-mode", "strict") //nolint:gosec,noctx // stopped by stop, gently, not by ctx
+	t.child = exec.Command(self, "serve", "--data", filepath.Join(t.dir, "data"), "--listen", addr, "--log-level", "error") //nolint:gosec,noctx // stopped by stop, gently, not by ctx
 	t.child.Env = append(os.Environ(), "STELE_ROOT_KEY="+t.key)
 	t.child.Stderr = p.stderr
 	if err := t.child.Start(); err != nil {
@@ -105,18 +112,6 @@ func (t *benchTarget) stop() {
 	if t.dir != "" {
 		_ = os.RemoveAll(t.dir)
 	}
-}
-
-// record sends a body of events and wants all of it recorded.
-func (t *benchTarget) record(ctx context.Context, org, contentType string, body []byte, idempotencyKey string) error {
-	req, err := t.request(ctx, http.MethodPost, "/v1/organizations/"+org+"/events", contentType, body)
-	if err != nil {
-		return err
-	}
-	if idempotencyKey != "" {
-		req.Header.Set("Idempotency-Key", idempotencyKey)
-	}
-	return t.send(req, io.Discard)
 }
 
 // do sends a request and returns the whole answer.
@@ -171,4 +166,70 @@ func (t *benchTarget) metric(ctx context.Context, name string) (float64, error) 
 		}
 	}
 	return 0, fmt.Errorf("the server has no metric %s", name)
+}
+
+// settledDisk waits until the space the server uses stops changing.
+func (t *benchTarget) settledDisk(ctx context.Context) (int64, error) {
+	const same, limit = 5, 120
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	var last float64
+	for seen, i := 0, 0; seen < same && i < limit; i++ {
+		v, err := t.metric(ctx, "stele_store_disk_bytes")
+		if err != nil {
+			return 0, err
+		}
+		if v == last {
+			seen++
+		} else {
+			last, seen = v, 0
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return int64(last), nil
+}
+
+// watchMemory samples the server's resident set until stopped.
+func (t *benchTarget) watchMemory(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			if v, err := t.metric(ctx, "process_resident_memory_bytes"); err == nil {
+				t.peak.Store(max(t.peak.Load(), int64(v)))
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// peakMemory is the largest resident set: what the system recorded of our own
+// server, else the largest sample.
+func (t *benchTarget) peakMemory() int64 {
+	if t.child == nil {
+		return t.peak.Load()
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.child.Process.Pid))
+	if err != nil {
+		return t.peak.Load()
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10
+		}
+	}
+	return t.peak.Load()
 }
