@@ -166,7 +166,7 @@ func TestCrash(t *testing.T) {
 	}
 	for round := range rounds {
 		cfg := testConfig(t, disk)
-		cfg.windowReceipts = 50
+		cfg.windowReceipts = 20
 		cfg.MemTableBytes = 256 << 10
 		s, err := Open(cfg)
 		if err != nil {

@@ -271,7 +271,7 @@ func TestFaults(t *testing.T) {
 				inject := &countdown{forever: mode.forever, err: errDisk}
 				inject.left.Store(i)
 				cfg := testConfig(t, errorfs.Wrap(mem, inject))
-				cfg.windowReceipts = 20
+				cfg.windowReceipts = 5
 				if mode.landed {
 					cfg.fs = landedFS{mem, inject}
 				}
