@@ -26,54 +26,69 @@ type batchRange struct {
 	org          string
 }
 
+// openBytes bounds the bodies that are not full yet: with many organizations
+// they are sent before they are full.
+const openBytes = 64 << 20
+
 // writeBatches renders the workload as NDJSON bodies of one organization each.
-func writeBatches(dir string, seed uint64, events, batch int) (*batchFile, error) {
-	f, err := os.CreateTemp(dir, "stele-bench-*.ndjson")
+func (c *benchCmd) writeBatches() (*batchFile, error) {
+	f, err := os.CreateTemp(c.Dir, "stele-bench-*.ndjson")
 	if err != nil {
 		return nil, err
 	}
 	_ = os.Remove(f.Name()) // it lives as long as it is open
 	bf := &batchFile{file: f}
-	g := workload.New(seed, events)
-	var open [workload.Organizations]bytes.Buffer
-	var counts [workload.Organizations]int
-	var offset int64
+	g := c.workload(c.Seed, c.Events)
+	open := make([]bytes.Buffer, c.organizations())
+	counts := make([]int, len(open))
+	var offset, waiting int64
 	flush := func(org int) error {
+		if counts[org] == 0 {
+			return nil
+		}
 		n, err := f.Write(open[org].Bytes())
+		waiting -= int64(n)
 		bf.batches = append(bf.batches, batchRange{offset, n, counts[org], workload.Organization(org)})
 		offset += int64(n)
 		open[org].Reset()
 		counts[org] = 0
 		return err
 	}
+	flushAll := func() error {
+		for org := range open {
+			if err := flush(org); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var line []byte
-	for range events {
+	for range c.Events {
 		var org int
 		line, org = g.Next(line[:0])
-		_, _ = open[org].Write(append(line, '\n')) // a bytes.Buffer takes everything
-		if counts[org]++; counts[org] == batch {
-			if err := flush(org); err != nil {
-				return nil, err
-			}
+		line = append(line, '\n')
+		_, _ = open[org].Write(line) // a bytes.Buffer takes everything
+		waiting += int64(len(line))
+		if counts[org]++; counts[org] == c.Batch {
+			err = flush(org)
+		} else if waiting > openBytes {
+			err = flushAll()
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	for org := range open {
-		if counts[org] > 0 {
-			if err := flush(org); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return bf, nil
+	return bf, flushAll()
 }
 
 func (b *bench) bulk(ctx context.Context) error {
-	bodies, err := writeBatches(b.Dir, b.Seed, b.Events, b.Batch)
+	bodies, err := b.writeBatches()
 	if err != nil {
 		return fmt.Errorf("make the events: %w", err)
 	}
 	defer bodies.file.Close() //nolint:errcheck // a removed temporary file
 	var next atomic.Int64
+	b.acks.start(time.Now())
 	series, took, err := parallel(ctx, b.Clients, func(ctx context.Context, s *series) error {
 		client := b.target.dialer.client()
 		defer client.close()
@@ -93,6 +108,7 @@ func (b *bench) bulk(ctx context.Context) error {
 			if err := s.time(func() error { return client.send(ctx, request) }); err != nil {
 				return err
 			}
+			b.acks.add(time.Now(), r.org, r.events)
 		}
 	})
 	b.report.Bulk = newLoadReport(b.Events, took, series)
@@ -127,6 +143,7 @@ func (b *bench) oneByOne(ctx context.Context, n, clients int, name string) (load
 			if err := s.time(func() error { return client.send(ctx, requests[i].text) }); err != nil {
 				return err
 			}
+			b.acks.add(time.Now(), requests[i].org, 1)
 		}
 	})
 	return newLoadReport(n, took, series), err
@@ -140,7 +157,7 @@ type singleRequest struct {
 
 func (b *bench) singleRequests(n int, name string) []singleRequest {
 	requests := make([]singleRequest, n)
-	g := workload.New(b.Seed+1, n)
+	g := b.workload(b.Seed+1, n)
 	var event []byte
 	for i := range requests {
 		var org int

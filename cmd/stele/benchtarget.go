@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,7 +24,6 @@ type benchTarget struct {
 	url, key string
 	http     *http.Client // for everything but recording
 	dialer   *benchDialer // for recording
-	peak     atomic.Int64 // largest resident set seen, in bytes
 	child    *exec.Cmd    // nil when the server is somebody else's
 	dir      string       // to remove afterwards, "" for none
 }
@@ -67,7 +65,7 @@ func (t *benchTarget) start(ctx context.Context, dir string, p *process) error {
 		return err
 	}
 	t.url = "http://" + addr
-	t.child = exec.Command(self, "serve", "--data", filepath.Join(t.dir, "data"), "--listen", addr, "--log-level", "error") //nolint:gosec,noctx // stopped by stop, gently, not by ctx
+	t.child = exec.Command(self, "serve", "--data", filepath.Join(t.dir, "data"), "--listen", addr, "--log-level", "error", "--schema-mode", "strict") //nolint:gosec,noctx // stopped by stop, gently, not by ctx
 	t.child.Env = append(os.Environ(), "STELE_ROOT_KEY="+t.key)
 	t.child.Stderr = p.stderr
 	if err := t.child.Start(); err != nil {
@@ -112,6 +110,13 @@ func (t *benchTarget) stop() {
 	if t.dir != "" {
 		_ = os.RemoveAll(t.dir)
 	}
+}
+
+// record sends a body of events and wants all of it recorded.
+func (t *benchTarget) record(ctx context.Context, org, contentType string, body []byte, idempotencyKey string) error {
+	client := t.dialer.client()
+	defer client.close()
+	return client.send(ctx, append(t.dialer.appendRequest(nil, org, contentType, idempotencyKey, len(body)), body...))
 }
 
 // do sends a request and returns the whole answer.
@@ -166,70 +171,4 @@ func (t *benchTarget) metric(ctx context.Context, name string) (float64, error) 
 		}
 	}
 	return 0, fmt.Errorf("the server has no metric %s", name)
-}
-
-// settledDisk waits until the space the server uses stops changing.
-func (t *benchTarget) settledDisk(ctx context.Context) (int64, error) {
-	const same, limit = 5, 120
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	var last float64
-	for seen, i := 0, 0; seen < same && i < limit; i++ {
-		v, err := t.metric(ctx, "stele_store_disk_bytes")
-		if err != nil {
-			return 0, err
-		}
-		if v == last {
-			seen++
-		} else {
-			last, seen = v, 0
-		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-tick.C:
-		}
-	}
-	return int64(last), nil
-}
-
-// watchMemory samples the server's resident set until stopped.
-func (t *benchTarget) watchMemory(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			if v, err := t.metric(ctx, "process_resident_memory_bytes"); err == nil {
-				t.peak.Store(max(t.peak.Load(), int64(v)))
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
-}
-
-// peakMemory is the largest resident set: what the system recorded of our own
-// server, else the largest sample.
-func (t *benchTarget) peakMemory() int64 {
-	if t.child == nil {
-		return t.peak.Load()
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.child.Process.Pid))
-	if err != nil {
-		return t.peak.Load()
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kib << 10
-		}
-	}
-	return t.peak.Load()
 }
