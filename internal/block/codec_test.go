@@ -45,7 +45,7 @@ func TestTexts(t *testing.T) {
 		if sorted {
 			slices.SortFunc(texts, bytes.Compare)
 		}
-		in := &input{rest: append(w.append(nil, texts, sorted), 9)}
+		in := &input{rest: append(w.append(nil, texts, sorted, &storing{}), 9)}
 		var got textChunk
 		readTexts(in, &got, len(texts), sorted)
 		if in.bad != "" || len(in.rest) != 1 {
@@ -55,6 +55,32 @@ func TestTexts(t *testing.T) {
 			if !bytes.Equal(got.at(i), texts[i]) {
 				t.Fatalf("%d: %q, want %q", i, got.at(i), texts[i])
 			}
+		}
+	})
+}
+
+// TestPacked stores texts of few letters, in runs short and long.
+func TestPacked(t *testing.T) {
+	w := testWriter()
+	rapid.Check(t, func(t *rapid.T) {
+		few := rapid.IntRange(1, 64).Draw(t, "letters")
+		n := rapid.OneOf(rapid.IntRange(smallFrame, 100), rapid.IntRange(400, 3000)).Draw(t, "n")
+		seed := rapid.Uint64().Draw(t, "seed")
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(33 + spread(seed+uint64(i))%uint64(few))
+		}
+		in := &input{rest: append(w.appendBytes(nil, b, &storing{last: storePacked, count: 1}), 9)}
+		s := readStored(in, n)
+		if s.how != storePacked || len(in.rest) != 1 {
+			t.Fatalf("stored in way %d, %d left", s.how, len(in.rest))
+		}
+		if got, ok := s.expand(make([]byte, n+overAlloc)); !ok || !bytes.Equal(got, b) {
+			t.Fatalf("%q %v, want %q", got, ok, b)
+		}
+		s.size++
+		if _, ok := s.expand(make([]byte, n+9+overAlloc)); ok && few > 1 && n%8 == 0 {
+			t.Fatal("packed letters of another number are let through")
 		}
 	})
 }
@@ -173,8 +199,8 @@ func FuzzCodes(f *testing.F) {
 func FuzzTexts(f *testing.F) {
 	w := testWriter()
 	texts := [][]byte{[]byte("a"), []byte("abc"), []byte("abcd"), bytes.Repeat([]byte("xyz"), 50)}
-	f.Add(uint16(4), true, w.append(nil, texts, true))
-	f.Add(uint16(4), false, w.append(nil, texts, false))
+	f.Add(uint16(4), true, w.append(nil, texts, true, &storing{}))
+	f.Add(uint16(4), false, w.append(nil, texts, false, &storing{}))
 	f.Fuzz(func(t *testing.T, n uint16, sorted bool, b []byte) {
 		in := &input{rest: b}
 		var got textChunk

@@ -184,6 +184,7 @@ const (
 	minTextShift  = 4
 	maxTextShift  = 10
 	chunkBytes    = 3 << 10 // of text, about
+	sortedBytes   = 6 << 10 // the same of sorted texts, which are mostly ids
 )
 
 // Parts.

@@ -16,8 +16,9 @@ type metadata struct {
 	used      int
 	raw       int // the path of objects that are kept whole, -1 when there is none
 
-	shapes  texts // the numbers of an object's paths, one byte each
-	values  int   // of all paths
+	shapes  texts   // the numbers of an object's paths, one byte each
+	store   storing // of values that are stored together
+	values  int     // of all paths
 	members []memberRef
 	shape   []byte
 }
@@ -37,6 +38,7 @@ type path struct {
 	size           int // of the values as they are stored
 	sort           sorter
 	at             int // values written so far
+	store          storing
 }
 
 // memberRef is one member of the object that is being taken apart.
@@ -159,6 +161,7 @@ func (p *path) repeating() bool {
 
 // finish decides how each path is stored.
 func (m *metadata) finish(a *arena) {
+	m.store = storing{}
 	for i, p := range m.paths[:m.used] {
 		p.finish(a)
 		if i == m.raw {
@@ -174,7 +177,7 @@ const ownBytes = 16 << 10
 func (p *path) finish(a *arena) {
 	n := len(p.texts.spans)
 	text := func(i int) []byte { return a.at(p.texts.spans[i]) }
-	p.at, p.prefix, p.suffix, p.letters = 0, nil, nil, alphabet{}
+	p.at, p.prefix, p.suffix, p.letters, p.store = 0, nil, nil, alphabet{}, storing{}
 	if n == 0 {
 		p.kind = pathShared
 		return

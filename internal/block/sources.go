@@ -154,7 +154,7 @@ func (e *Encoder) appendMeta(dst []byte, lo, hi int) []byte {
 		}
 	}
 	if len(w.shared) > 0 {
-		dst = w.texts.appendBytes(dst, w.shared)
+		dst = w.texts.appendBytes(dst, w.shared, &m.store)
 	}
 	return dst
 }
@@ -177,7 +177,7 @@ func (e *Encoder) appendPath(dst []byte, p *path, vals []uint32) []byte {
 	}
 	dst = w.texts.ints.append(dst, w.nums)
 	if p.kind != pathShared {
-		dst = w.texts.appendBytes(dst, w.shared[from:])
+		dst = w.texts.appendBytes(dst, w.shared[from:], &p.store)
 		w.shared = w.shared[:from]
 	}
 	return dst

@@ -62,10 +62,11 @@ type textsWriter struct {
 	nums  []uint64
 	bytes []byte
 	frame []byte
+	there letters // of bytes
 }
 
 // append appends the encoding of texts. Sorted texts share beginnings.
-func (w *textsWriter) append(dst []byte, texts [][]byte, sorted bool) []byte {
+func (w *textsWriter) append(dst []byte, texts [][]byte, sorted bool, way *storing) []byte {
 	w.bytes = w.bytes[:0]
 	if sorted {
 		dst = w.appendShared(dst, texts)
@@ -78,34 +79,63 @@ func (w *textsWriter) append(dst []byte, texts [][]byte, sorted bool) []byte {
 		}
 	}
 	dst = w.ints.append(dst, w.nums)
-	return w.appendBytes(dst, w.bytes)
+	return w.appendBytes(dst, w.bytes, way)
 }
 
-// appendShared appends how many bytes each text has in common with the one
-// before, and puts the others in w.bytes.
+// appendShared appends how many bytes each text but the first has in common with
+// the one before, and puts the others in w.bytes. When that is little more than
+// what all of them have in common it is this for each, which is faster to read.
 func (w *textsWriter) appendShared(dst []byte, texts [][]byte) []byte {
 	w.nums = w.nums[:0]
-	var last []byte
-	for _, t := range texts {
-		n := shared(last, t)
+	sum, least := 0, len(texts[0])
+	for i, t := range texts[1:] {
+		n := shared(texts[i], t)
+		sum, least = sum+n, min(least, n)
 		w.nums = append(w.nums, uint64(n)) //nolint:gosec // a length
-		w.bytes = append(w.bytes, t[n:]...)
-		last = t
 	}
-	return w.ints.append(dst, w.nums)
+	if len(w.nums) > 0 {
+		if sum-least*len(w.nums) <= alikeBytes*len(w.nums) {
+			for i := range w.nums {
+				w.nums[i] = uint64(least)
+			}
+		}
+		dst = w.ints.append(dst, w.nums)
+	}
+	w.bytes = append(w.bytes, texts[0]...)
+	for i, t := range texts[1:] {
+		w.bytes = append(w.bytes, t[w.nums[i]:]...)
+	}
+	return dst
 }
 
-// appendBytes appends bytes whose number the reader knows: twice their stored
-// size, plus one when that is of a frame.
-func (w *textsWriter) appendBytes(dst, b []byte) []byte {
+// alikeBytes is how much more texts may have in common with the one before, on
+// average, than all have, for only the latter to be left out.
+const alikeBytes = 2
+
+// appendBytes appends bytes whose number the reader knows: four times their stored
+// size, plus how they are stored.
+func (w *textsWriter) appendBytes(dst, b []byte, way *storing) []byte {
 	if len(b) >= smallFrame {
+		how := way.next()
+		packed, bits := 0, 0
+		if how != storeFrame {
+			packed, bits = w.packing(b)
+		}
+		if bits > 0 && how == storePacked {
+			return w.appendLetters(dst, b, packed, bits)
+		}
 		w.frame = w.ints.z.compress(w.frame[:0], b)
+		if bits > 0 && packed <= len(w.frame)+len(w.frame)/packedGain {
+			way.last = storePacked
+			return w.appendLetters(dst, b, packed, bits)
+		}
+		way.last = storeFrame
 		if len(w.frame) < len(b) {
-			dst = binary.AppendUvarint(dst, uint64(len(w.frame))<<1|1)
+			dst = binary.AppendUvarint(dst, uint64(len(w.frame))<<2|storeFrame)
 			return append(dst, w.frame...)
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(b))<<1)
+	dst = binary.AppendUvarint(dst, uint64(len(b))<<2|storePlain)
 	return append(dst, b...)
 }
 
@@ -134,8 +164,10 @@ func readTexts(in *input, t *textChunk, n int, sorted bool) {
 		return
 	}
 	var few [256]uint32
-	common := slices.Grow(few[:0], n)[:n]
-	readInts(in, common)
+	common := append(slices.Grow(few[:0], n), few[:1]...)[:n]
+	if n > 1 {
+		readInts(in, common[1:])
+	}
 	size := readEnds(in, t.ends)
 	if in.bad != "" {
 		return
@@ -188,46 +220,61 @@ func readBytes(in *input, dst []byte, size int) []byte {
 
 // stored is bytes as appendBytes has them.
 type stored struct {
-	b     []byte
-	frame bool
-	size  int // of what they are
+	b    []byte
+	how  byte
+	size int // of what they are
 }
 
 // readStored takes stored bytes that are size bytes.
 func readStored(in *input, size int) stored {
 	v := in.uvarint()
-	n := v >> 1
+	n := v >> 2
 	if n > uint64(len(in.rest)) {
 		in.fail("a length is beyond the end")
 		n = 0
 	}
-	return stored{in.bytes(int(n)), v&1 != 0, size}
+	return stored{in.bytes(int(n)), byte(v & 3), size}
 }
 
 // expand decodes the bytes to the start of dst, which has capacity for them and
 // overAlloc. It reports whether they have their size.
 func (s stored) expand(dst []byte) ([]byte, bool) {
-	if s.frame {
+	switch s.how {
+	case storePlain:
+		return append(dst[:0], s.b...), len(s.b) == s.size
+	case storeFrame:
 		return decompress(dst, s.b, s.size)
+	case storePacked:
+		return unpackLetters(dst[:s.size], s.b)
+	default:
+		return nil, false
 	}
-	return append(dst[:0], s.b...), len(s.b) == s.size
 }
 
 // join puts sorted texts together from what each shares with the one before and
 // the rest.
 func (t *textChunk) join(in *input, common []uint32, rest []byte, size int) {
-	buf := slices.Grow(t.buf[:0], size)[:size]
-	at, prev, prevEnd := 0, 0, 0
+	const near, far = 16, 32 // copies of so many bytes are done without a call
+	buf := slices.Grow(t.buf[:0], size+near+far)
+	all := buf[:cap(buf)]
+	rest = rest[:cap(rest)]
+	at, prev, from := 0, 0, 0
 	for i, c := range common {
 		end, n := int(t.ends[i]), int(c)
-		if n > prevEnd-prev {
+		if n > at-prev {
 			in.fail("a text shares more than there is")
 			return
 		}
-		copy(buf[at:], buf[prev:prev+n])
-		copy(buf[at+n:end], rest)
-		rest = rest[end-at-n:]
-		prev, prevEnd, at = at, end, end
+		own := end - at - n
+		if n <= near && own <= far && from+far <= len(rest) {
+			copy(all[at:at+near], all[prev:prev+near])
+			copy(all[at+n:at+n+far], rest[from:from+far])
+		} else {
+			copy(all[at:], all[prev:prev+n])
+			copy(all[at+n:end], rest[from:])
+		}
+		from += own
+		prev, at = at, end
 	}
-	t.buf = buf
+	t.buf = all[:size]
 }

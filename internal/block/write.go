@@ -42,6 +42,7 @@ type source struct {
 	letters alphabet
 	// compressed says that the last chunk of codes was made smaller by it.
 	compressed bool
+	store      storing
 	// separators are of sorted texts, between each chunk and the next.
 	separators [][]byte
 }
@@ -136,7 +137,7 @@ func (w *writer) appendChunk(dst []byte, e *Encoder, c *source, chunk int) []byt
 		if c.kind == kindSorted && lo > 0 {
 			c.separators = append(c.separators, separator(c.text(lo-1), c.text(lo)))
 		}
-		return w.texts.append(dst, w.batch, c.kind == kindSorted)
+		return w.texts.append(dst, w.batch, c.kind == kindSorted, &c.store)
 	}
 	w.nums = w.nums[:0]
 	for i := lo; i < hi; i++ {
@@ -196,14 +197,18 @@ func (w *writer) setShifts(e *Encoder) {
 		c := &w.cols[i]
 		switch {
 		case c.kind == kindMeta:
-			c.shift = textShift(e.metadata.bytes(), c.n, maxMetaShift)
+			c.shift = textShift(e.metadata.bytes(), c.n, chunkBytes, maxMetaShift)
 		case c.kind == kindTexts || c.kind == kindSorted:
 			if p := &w.cols[max(i-1, 0)]; i > 0 && p.columnInfo == c.columnInfo {
-				p.shift = textShift(p.textBytes()+c.textBytes(), c.n, maxTextShift)
+				p.shift = textShift(p.textBytes()+c.textBytes(), c.n, chunkBytes, maxTextShift)
 				c.shift = p.shift
 				continue
 			}
-			c.shift = textShift(c.textBytes(), c.n, maxTextShift)
+			size := chunkBytes
+			if c.kind == kindSorted {
+				size = sortedBytes
+			}
+			c.shift = textShift(c.textBytes(), c.n, size, maxTextShift)
 		case c.per == perRow && c.kind != kindInts:
 			c.shift = timesShift
 		default:
@@ -222,7 +227,7 @@ func (s *source) textBytes() int {
 
 // textShift returns the shift with which n values of size bytes in all make
 // chunks of about chunkBytes.
-func textShift(size, n, most int) uint8 {
+func textShift(size, n, want, most int) uint8 {
 	average := max(1, size/max(1, n))
-	return uint8(min(max(bits.Len(uint(chunkBytes/average)), minTextShift), most)) //nolint:gosec // small
+	return uint8(min(max(bits.Len(uint(want/average)), minTextShift), most)) //nolint:gosec // small
 }
