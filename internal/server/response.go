@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -75,7 +74,7 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	if !ok {
 		limit = &io.LimitedReader{R: src, N: math.MaxInt64}
 	}
-	if _, ok := limit.R.(*os.File); !ok {
+	if _, ok := limit.R.(fs.File); !ok {
 		return io.Copy(struct{ io.Writer }{w}, src)
 	}
 	total := int64(0)
