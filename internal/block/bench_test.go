@@ -249,6 +249,26 @@ func BenchmarkValues(b *testing.B) {
 	}
 }
 
+// BenchmarkMostTargets asks for a tenth of the rows, none of which have most.
+func BenchmarkMostTargets(b *testing.B) {
+	h, parts := benchBlock(b)
+	r := block.NewReader(h, fetchFrom(parts))
+	var codes block.Codes
+	within := r.NewRows()
+	if err := r.Prefix(block.FieldAction, []byte("a"), &codes); err != nil {
+		b.Fatal(err)
+	}
+	if err := r.Rows(&codes, nil, within); err != nil {
+		b.Fatal(err)
+	}
+	measure(b, 1, func() {
+		if _, err := block.NewReader(h, fetchFrom(parts)).MostTargets(within); err != nil {
+			b.Fatal(err)
+		}
+	})
+	b.ReportMetric(float64(within.Len()), "rows")
+}
+
 func BenchmarkTimes(b *testing.B) {
 	h, parts := benchBlock(b)
 	var times []int64

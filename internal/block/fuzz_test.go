@@ -144,6 +144,8 @@ func exercise(t *testing.T, r *block.Reader) {
 	allow(t, err)
 	_, err = r.AppendOccurred(nil, 0, h.Rows)
 	allow(t, err)
+	_, err = r.MostTargets(within)
+	allow(t, err)
 	allow(t, r.Text([]byte("inc-4"), nil, rows))
 	allow(t, r.Text([]byte("e"), within, rows))
 	keep := func([]byte) bool { return true }

@@ -179,10 +179,11 @@ const (
 	maxShift      = 14
 	codesShift    = 10
 	minCodesShift = 6 // so that a chunk of them begins a word of a set
-	timesShift    = 10
+	timesShift    = 9
 	maxMetaShift  = 10
 	minTextShift  = 4
 	maxTextShift  = 10
+	maxSortShift  = 8
 	chunkBytes    = 3 << 10 // of text, about
 	sortedBytes   = 6 << 10 // the same of sorted texts, which are mostly ids
 )

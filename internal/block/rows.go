@@ -112,6 +112,35 @@ func (s *set) next(from, to int) int {
 	return -1
 }
 
+// MostTargets returns the number of targets of the row among within (nil for all)
+// that has most. It decodes where rows' targets end, not the targets, and stops at
+// the most that any row of the block has.
+func (r *Reader) MostTargets(within *Rows) (int, error) {
+	if within == nil {
+		return r.h.MaxTargets, nil
+	}
+	t, most := &r.h.table[colTargetEnd], 0
+	for k := range t.chunks() {
+		first := k << t.shift
+		if most >= r.h.MaxTargets {
+			break
+		}
+		if lo, hi := r.h.slotsOf(k); hi-lo <= most || !within.any(first, first+1<<t.shift) {
+			continue
+		}
+		c, err := r.chunk(colTargetEnd, k)
+		if err != nil {
+			return 0, err
+		}
+		for i, end := range c.ends[1:] {
+			if n := int(end) - int(c.ends[i]); n > most && within.Has(first+i) {
+				most = n
+			}
+		}
+	}
+	return most, nil
+}
+
 // Occurred returns the occurred_at of a row, in Unix nanoseconds.
 func (r *Reader) Occurred(i int) (int64, error) { return r.time(colOccurred, i) }
 

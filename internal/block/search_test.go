@@ -308,6 +308,32 @@ func TestValues(t *testing.T) {
 	})
 }
 
+func TestMostTargets(t *testing.T) {
+	enc := block.NewEncoder(block.Fast)
+	rapid.Check(t, func(t *rapid.T) {
+		list := randomEntries(t, 30)
+		r, f := open(t, encode(t, enc, list))
+		most := func(within *block.Rows) (n int) {
+			for i, e := range list {
+				if within == nil || within.Has(i) {
+					n = max(n, len(e.Targets))
+				}
+			}
+			return n
+		}
+		if got := r.Header().MaxTargets; got != most(nil) {
+			t.Fatalf("the header has %d, want %d", got, most(nil))
+		}
+		if n, err := r.MostTargets(nil); err != nil || n != most(nil) || len(f.seen) > 0 {
+			t.Fatalf("%d %v after parts %v, want %d", n, err, f.seen, most(nil))
+		}
+		within := drawWithin(t, r)
+		if n, err := r.MostTargets(within); err != nil || n != most(within) {
+			t.Fatalf("%d %v, want %d", n, err, most(within))
+		}
+	})
+}
+
 func TestNewestName(t *testing.T) {
 	enc := block.NewEncoder(block.Fast)
 	rapid.Check(t, func(t *rapid.T) {

@@ -204,11 +204,11 @@ func (w *writer) setShifts(e *Encoder) {
 				c.shift = p.shift
 				continue
 			}
-			size := chunkBytes
 			if c.kind == kindSorted {
-				size = sortedBytes
+				c.shift = textShift(c.textBytes(), c.n, sortedBytes, maxSortShift)
+				continue
 			}
-			c.shift = textShift(c.textBytes(), c.n, size, maxTextShift)
+			c.shift = textShift(c.textBytes(), c.n, chunkBytes, maxTextShift)
 		case c.per == perRow && c.kind != kindInts:
 			c.shift = timesShift
 		default:
