@@ -47,7 +47,7 @@ func (a *alphabet) mayContain(lower []byte, json bool) bool {
 		switch {
 		case c >= 0x80:
 			return false
-		case json && (c < ' ' || c == '"' || c == '\\'):
+		case json && escapable(c):
 		case !a.has(c):
 			return false
 		}

@@ -2,6 +2,7 @@ package block
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -89,11 +90,15 @@ func (r *Reader) checkTexts() error {
 
 func (r *Reader) checkColumn(col column, t *tableColumn) error {
 	var l letters
+	var pairs pairBuilder
 	var last []byte
 	err := r.eachChunk(col, func(first int, c *chunk) error {
 		for j := range c.texts.ends {
 			text := c.texts.at(j)
 			l.add(text)
+			if i := slices.Index(pairColumns[:], col); i >= 0 {
+				pairs.add(text)
+			}
 			if order := bytes.Compare(last, text); t.kind == kindSorted && first+j > 0 && (order > 0 || order == 0 && !repeats(col)) {
 				return r.corrupt(col, first>>t.shift, "texts are not in order")
 			}
@@ -104,6 +109,11 @@ func (r *Reader) checkColumn(col column, t *tableColumn) error {
 		}
 		return nil
 	})
+	if i := slices.Index(pairColumns[:], col); i >= 0 && err == nil {
+		if stored, err := r.text(colPairs, i); err != nil || !bytes.Equal(stored, pairs.text()) {
+			return cmp.Or(err, r.corrupt(colPairs, 0, "pairs are not those of the texts"))
+		}
+	}
 	if err == nil && t.alphabet && l.alphabet() != t.letters {
 		return r.corrupt(col, 0, "texts do not have the header's letters")
 	}

@@ -238,7 +238,7 @@ func meaning(r *Reader, col column, c *chunk) string {
 	default:
 		for i := range c.texts.ends {
 			text := c.texts.at(i)
-			if col == colShapePaths || col == colPath && i%pathTexts == pathTexts-1 {
+			if col == colShapePaths || col == colPath && i%pathTexts == pathTexts-1 || col == colPairs {
 				list = append(list, "<"+hex.EncodeToString(text)+">")
 				continue
 			}

@@ -8,7 +8,8 @@ package block
 // nil, bounds the rows looked at.
 //
 // What is not fetched at all: columns whose texts do not have all the letters of
-// the text, by the header or, for metadata, the block's plan.
+// the text, by the header or, for metadata, the block's plan, and names and
+// metadata of actors and targets that do not have each two of them together.
 func (r *Reader) Text(lower []byte, within, rows *Rows) error {
 	n := newNeedle(lower)
 	for _, fields := range [...][]Field{

@@ -141,7 +141,7 @@ func (e *Encoder) appendHeader(dst []byte) []byte {
 	}
 	dst = e.appendDays(dst)
 	for c, n := range e.counts() {
-		if counted(c) != perRow && counted(c) != perPath {
+		if counted(c) != perRow && counted(c) < perPath {
 			dst = binary.AppendUvarint(dst, uint64(n)) //nolint:gosec // not negative
 		}
 	}

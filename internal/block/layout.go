@@ -41,6 +41,7 @@ const (
 	colAgentText
 
 	colMetadata
+	colPairs
 	// From here on: the dictionary of each path that has one.
 	colPathTexts
 )
@@ -75,6 +76,7 @@ const (
 	perAgent
 	perShape
 	perPath
+	perPairs
 	numCounted
 )
 
@@ -145,6 +147,7 @@ var columns = [colPathTexts]columnInfo{ //nolint:gochecknoglobals // a table
 	colAgentText:    {kind: kindSorted, per: perAgent, group: groupSmall, alphabet: true},
 
 	colMetadata: {kind: kindMeta, per: perRow, group: groupMetadata},
+	colPairs:    {kind: kindTexts, per: perPairs, group: groupSmall},
 }
 
 // name is what errors call a column.
@@ -154,7 +157,7 @@ func (c column) name() string {
 		"flags of actions", "paths", "paths of shapes",
 		"actor codes", "actor types", "types of actors", "actor ids", "ends of actors", "actor names", "actor metadata",
 		"target codes", "target types", "types of targets", "target ids", "ends of target profiles", "target names", "target metadata",
-		"location codes", "user agent codes", "locations", "user agents", "metadata",
+		"location codes", "user agent codes", "locations", "user agents", "metadata", "pairs",
 	}
 	if int(c) < len(names) {
 		return names[c]

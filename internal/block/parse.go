@@ -97,6 +97,7 @@ func (h *Header) parseCounts(in *input) {
 	if c[perActorID] > c[perActor] || c[perTargetID] > c[perTarget] {
 		in.fail("there are more ids than profiles")
 	}
+	c[perPairs] = len(pairColumns)
 	h.MaxTargets = in.upTo(c[perSlot])
 	if h.MaxTargets*h.Rows < c[perSlot] {
 		in.fail("rows have fewer targets than there are")

@@ -333,6 +333,9 @@ func (r *Reader) contains(f Field, n *needle, codes *Codes) error {
 	if !t.letters.mayContain(n.lower, info.json) {
 		return nil
 	}
+	if out, err := r.pairsRuleOut(info.texts, n.lower, info.json); out || err != nil {
+		return err
+	}
 	return r.eachTexts(info.texts, func(first int, texts *textChunk) (err error) {
 		texts.find(n, info.json, func(i int) {
 			if err == nil {

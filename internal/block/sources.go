@@ -17,6 +17,7 @@ func (e *Encoder) addColumns() {
 			})
 		}
 	}
+	w.addPairs()
 	for i := range w.cols {
 		if c := &w.cols[i]; c.alphabet {
 			var l letters
@@ -34,7 +35,7 @@ func (e *Encoder) counts() [numCounted]int {
 		perActorType: len(e.actors.types.spans), perActorID: len(e.actors.idents), perActor: len(e.actors.profiles),
 		perTargetType: len(e.targets.types.spans), perTargetID: len(e.targets.idents), perTarget: len(e.targets.profiles),
 		perLocation: len(e.locations.spans), perAgent: len(e.agents.spans),
-		perShape: len(e.metadata.shapes.spans), perPath: pathTexts * e.metadata.used,
+		perShape: len(e.metadata.shapes.spans), perPath: pathTexts * e.metadata.used, perPairs: len(pairColumns),
 	}
 }
 
@@ -67,6 +68,8 @@ func (e *Encoder) setSource(c column, s *source) {
 		s.text = e.metadata.pathText(a)
 	case colShapePaths:
 		s.text = func(i int) []byte { return a.at(e.metadata.shapes.spans[i]) }
+	case colPairs:
+		s.text = func(i int) []byte { return e.writer.pairs[i] }
 	case colLocationText:
 		s.text = e.sortedText(&e.locations, &e.locationSort)
 	case colAgentText:

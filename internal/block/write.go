@@ -20,6 +20,7 @@ type writer struct {
 	group   group // of the last chunk
 	nums    []uint64
 	shared  []byte // values of metadata
+	pairs   [][]byte
 	batch   [][]byte
 
 	header, filter []byte
