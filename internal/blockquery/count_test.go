@@ -294,3 +294,21 @@ func withTargets(list []*event.Entry) []*event.Entry {
 	}
 	return out
 }
+
+// TestSharedMembers: a value that an entry has in two readings of a path, or twice
+// in an array, is counted once.
+func TestSharedMembers(t *testing.T) {
+	b := makeBlock(t, block.NewEncoder(block.Fast), entriesOf(t, 20, func(i int) *audit.Event {
+		e := plainEvent(i)
+		e.Metadata = audit.Metadata{"a.b": []any{"x", "x", i}, "a": map[string]any{"b": "x"}}
+		e.Actor.Metadata = e.Metadata
+		return e
+	}))
+	for _, field := range []audit.Field{"metadata.a.b", "actor.metadata.a.b"} {
+		got := countBlocks(t, []*testBlock{b}, audit.Query{}, field, 1, func(*testBlock) bool { return false })
+		want := search.Facets{Values: []search.FacetValue{{Value: "x", Count: 20}}, Distinct: 21}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", field, diff)
+		}
+	}
+}

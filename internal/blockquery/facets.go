@@ -36,10 +36,10 @@ func addValues(s Source, c *search.FacetCounter, within *block.Rows) error {
 	case byMetadata:
 		return addMembers(s.Reader, c, within)
 	case byObject:
-		if field == block.FieldTargetMetadata {
+		if field == block.FieldTargetMetadata && s.Reader.Header().MaxTargets > 1 {
 			return addTargetObjects(s.Reader, c, within)
 		}
-		return addObjects(s.Reader, c, within)
+		return addObjects(s.Reader, c, field, within)
 	}
 	var failed error
 	err := s.Reader.Values(field, within, func(v block.Value) bool {
@@ -103,9 +103,9 @@ func objects(r *block.Reader, c *search.FacetCounter, field block.Field, within 
 }
 
 // addObjects counts by a path into the metadata of actors, of which a row has
-// one.
-func addObjects(r *block.Reader, c *search.FacetCounter, within *block.Rows) error {
-	list, err := objects(r, c, block.FieldActorMetadata, within)
+// one, or of targets where no row has more than that.
+func addObjects(r *block.Reader, c *search.FacetCounter, field block.Field, within *block.Rows) error {
+	list, err := objects(r, c, field, within)
 	if err != nil {
 		return err
 	}

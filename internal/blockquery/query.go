@@ -210,9 +210,7 @@ func textConditions(f audit.Filter) []condition {
 	var list []condition
 	for _, lower := range lowered(f.Values) {
 		c := condition{lookup: byText, cost: byText, not: f.Not, values: [][]byte{lower}}
-		if upper, ok := upperASCII(lower); ok {
-			c.addID(upper) // of an id only all of it is found
-		}
+		c.addID(upperASCII(lower)) // of an id only all of it is found
 		list = append(list, c)
 	}
 	return list
@@ -226,20 +224,17 @@ func lowered(list []string) [][]byte {
 	return out
 }
 
-// upperASCII returns text in upper case. It reports false for what is not ASCII,
-// of which some is upper case of ASCII, but no id has it.
-func upperASCII(text []byte) (string, bool) {
+// upperASCII returns text with the letters of ASCII in upper case. Others have
+// upper case in ASCII too, such as ſ, but no id is lowered to them.
+func upperASCII(text []byte) string {
 	upper := make([]byte, len(text))
 	for i, c := range text {
-		switch {
-		case c > '\x7f':
-			return "", false
-		case 'a' <= c && c <= 'z':
+		if 'a' <= c && c <= 'z' {
 			c -= 'a' - 'A'
 		}
 		upper[i] = c
 	}
-	return string(upper), true
+	return string(upper)
 }
 
 // addID adds an id to look for. What cannot be one is not found in any block.
