@@ -64,7 +64,12 @@ func (q *Query) Skips(h *block.Header) bool {
 		h.LastReceived < q.receivedFrom || h.FirstReceived >= q.receivedTo {
 		return true
 	}
-	return slices.ContainsFunc(q.conditions, func(c condition) bool { return c.lookup == byID && !c.not && !c.mayBeIn(h) })
+	for i := range q.conditions {
+		if c := &q.conditions[i]; c.lookup == byID && !c.not && !c.mayBeIn(h) {
+			return true
+		}
+	}
+	return false
 }
 
 // SkipsFilter reports whether no entry of the block can match, by the filter of

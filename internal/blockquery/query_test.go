@@ -244,6 +244,9 @@ func TestConcurrent(t *testing.T) {
 					if got := slices.Collect(rows.All()); !slices.Equal(got, want) {
 						t.Errorf("%q: rows %v, want %v", q, got, want)
 					}
+					if n, _, err := c.Survey(s); err != nil || n != uint64(len(want)) {
+						t.Errorf("%q: survey %d, error %v", q, n, err)
+					}
 				}
 			})
 		}
