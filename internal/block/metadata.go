@@ -189,21 +189,45 @@ func (m *metaReader) joinPaths(from stored, paths ...int) {
 		}
 		s.b = b
 	}
-	rest, buf := s.b, m.out.texts.buf
+	rest := s.b
 	for _, p := range paths {
-		path := &m.plan.paths[p]
 		ends := m.out.texts.ends[m.out.at[p]:][:m.out.counts[p]]
-		for i, n := range ends {
-			if wanted {
-				buf = append(buf, path.prefix...)
-				buf = append(buf, rest[:n]...)
-				buf = append(buf, path.suffix...)
-				rest = rest[n:]
-			}
-			ends[i] = uint32(len(buf)) //nolint:gosec // at most maxChunkBytes
+		if wanted {
+			rest = m.joinPath(&m.plan.paths[p], ends, rest)
+			continue
+		}
+		for i := range ends {
+			ends[i] = uint32(len(m.out.texts.buf)) //nolint:gosec // at most maxChunkBytes
 		}
 	}
+}
+
+// joinPath puts the values of one path together, whose lengths are in ends, which
+// becomes where they end. It returns what is left of the stored texts.
+func (m *metaReader) joinPath(path *planPath, ends []uint32, rest []byte) []byte {
+	const near, far = 16, 32 // copies of so many bytes are done without a call
+	var prefix, suffix [near]byte
+	p, q := copy(prefix[:], path.prefix), copy(suffix[:], path.suffix)
+	short := p == len(path.prefix) && q == len(path.suffix)
+	buf, all, from := m.out.texts.buf, rest[:cap(rest)], 0
+	for i, n := range ends {
+		size, at := int(n), len(buf)
+		if end := at + p + size + q; short && size <= far && from+far <= len(all) && at+p+far+near <= cap(buf) {
+			room := buf[:at+p+far+near]
+			copy(room[at:at+near], prefix[:])
+			copy(room[at+p:at+p+far], all[from:from+far])
+			copy(room[at+p+size:at+p+size+near], suffix[:])
+			buf = buf[:end]
+		} else {
+			buf = append(buf, path.prefix...)
+			buf = append(buf, rest[from:from+size]...)
+			buf = append(buf, path.suffix...)
+		}
+		from += size
+		ends[i] = uint32(len(buf)) //nolint:gosec // at most maxChunkBytes
+	}
 	m.out.texts.buf = buf
+	return rest[from:]
 }
 
 // makeIndex finds the values of each row.
