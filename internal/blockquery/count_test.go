@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,8 +79,8 @@ func TestHistogram(t *testing.T) {
 			if (wantErr == nil) != (gotErr == nil) {
 				t.Fatalf("%q by %s: error %v, want %v", q, iv, gotErr, wantErr)
 			}
-			if diff := cmp.Diff(wantResult, gotResult); diff != "" {
-				t.Fatalf("%q by %s: %s", q, iv, diff)
+			if !equalHistograms(wantResult, gotResult) {
+				t.Fatalf("%q by %s: %s", q, iv, cmp.Diff(wantResult, gotResult))
 			}
 			counted += len(gotResult.Buckets)
 		}
@@ -89,8 +90,16 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// equalHistograms is a quick way to see that nothing differs: there may be
+// thousands of buckets.
+func equalHistograms(a, b search.Histogram) bool {
+	return a.Total == b.Total && slices.EqualFunc(a.Buckets, b.Buckets, func(a, b search.Bucket) bool {
+		return a.Start.Equal(b.Start) && a.Count == b.Count
+	})
+}
+
 func drawInterval(t *rapid.T) search.Interval {
-	return parseInterval(t, rapid.SampledFrom([]string{"month", "week", "day", "6h"}).Draw(t, "interval"),
+	return parseInterval(t, rapid.SampledFrom([]string{"month", "week", "day", "day", "6h"}).Draw(t, "interval"),
 		rapid.SampledFrom([]string{"UTC", "UTC", "Europe/Berlin", "Asia/Kolkata"}).Draw(t, "zone"))
 }
 
@@ -270,10 +279,12 @@ func TestFacetsTooMany(t *testing.T) {
 	enc := block.NewEncoder(block.Fast)
 	list := entriesOf(t, 20, plainEvent)
 	tooLarge := &audit.Error{Code: audit.CodeTooLarge}
-	for _, field := range []audit.Field{audit.FieldID, audit.FieldActorID, "metadata.n", "actor.metadata.n", "target.metadata.n"} {
+	for _, field := range []audit.Field{audit.FieldID, audit.FieldActorID, "metadata.n", "target.metadata.n"} {
 		c := newFacets(t, field)
-		for i := range search.MaxFacetValues - 5 {
-			if err := c.AddValue(fmt.Append(nil, "other ", i), 1); err != nil {
+		var value []byte
+		for i := range int64(search.MaxFacetValues - 5) {
+			value = strconv.AppendInt(value[:0], -1-i, 10)
+			if err := c.AddValue(value, 1); err != nil {
 				t.Fatal(err)
 			}
 		}
