@@ -1,6 +1,10 @@
 package search
 
-import "github.com/stelehq/stele/internal/event"
+import (
+	"strings"
+
+	"github.com/stelehq/stele/internal/event"
+)
 
 // Path is a path into metadata, as [audit.Field.MetadataPath] gives it, for
 // engines that have metadata objects taken apart. Every way to read the path
@@ -29,11 +33,14 @@ func (p Path) EachOf(name, value []byte, fn func(text []byte)) { eachAtKey(name,
 type PathFilter struct {
 	Path   Path
 	values values
+	// plain says that the path has no backslash: a name with the same bytes is
+	// then not escaped.
+	plain bool
 }
 
 // NewPathFilter makes a filter ready. list is sorted.
 func NewPathFilter(path string, list []string) *PathFilter {
-	return &PathFilter{Path: Path(path), values: newValues("", list)}
+	return &PathFilter{Path: Path(path), values: newValues("", list), plain: !strings.Contains(path, `\`)}
 }
 
 // Object reports whether an object of canonical JSON, which may be empty, has one
@@ -42,5 +49,8 @@ func (p *PathFilter) Object(object []byte) bool { return p.values.atPath(object,
 
 // Member is Object for one member of an object: its escaped name and its value.
 func (p *PathFilter) Member(name, value []byte) bool {
+	if n := len(name); p.plain && len(p.Path) >= n && string(p.Path[:n]) == string(name) {
+		return p.values.belowKey(value, string(p.Path), n)
+	}
 	return p.values.atKey(name, value, string(p.Path))
 }

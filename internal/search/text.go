@@ -124,9 +124,11 @@ func (v *values) atKey(escaped, below []byte, path string) bool {
 	var scratch [scratchSize]byte
 	key := event.Unescape(escaped, scratch[:0])
 	n := len(key)
-	if len(path) < n || path[:n] != string(key) {
-		return false
-	}
+	return len(path) >= n && path[:n] == string(key) && v.belowKey(below, path, n)
+}
+
+// belowKey is atKey for a member whose name is the first n bytes of the path.
+func (v *values) belowKey(below []byte, path string, n int) bool {
 	if len(path) == n {
 		return v.hasLeaf(below)
 	}
