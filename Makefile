@@ -8,17 +8,20 @@ SHELL := bash
 
 # Nested Go modules, checked and tested like the root one. They are modules of
 # their own so that what only a test needs stays out of the root go.mod.
-GO_MODULES := internal/workos/sdktest
+GO_MODULES := internal/workos/sdktest internal/benchpeers
 # Folders with a package-lock.json that tests need installed.
 NPM_DIRS := internal/workos/testdata/node
-# Commands that tests need; each is also the name of the Debian package that
-# brings it. The race detector needs a C compiler.
-APT_COMMANDS := gcc
+# Commands that tests need, each with the Debian package that brings it where
+# that has another name. The race detector needs a C compiler; PostgreSQL is what
+# Stele is measured beside, and Debian keeps it out of the path.
+APT_COMMANDS := gcc postgres=postgresql
 
 PKG ?= ./...
 COUNT ?= 6
 BENCH ?= .
 FUZZTIME ?= 20s
+EVENTS ?= 1000000
+PEERSFLAGS ?=
 TESTFLAGS ?=
 
 # A listed folder that is not in the tree is no error: it may come or go with a
@@ -39,7 +42,7 @@ in_modules = @for dir in . $(modules); do echo "$$dir: $(1)"; (cd "$$dir" && $(1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # --- check: what needs no test run, in the order that fails fastest
 
@@ -82,8 +85,8 @@ deps: apt $(npm_installed) ## install what the tests need
 
 .PHONY: apt
 apt:
-	@missing=(); \
-	for name in $(APT_COMMANDS); do command -v "$$name" >/dev/null || missing+=("$$name"); done; \
+	@missing=(); PATH="$$PATH$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
+	for name in $(APT_COMMANDS); do command -v "$${name%=*}" >/dev/null || missing+=("$${name#*=}"); done; \
 	if (( $${#missing[@]} )); then \
 		echo "install $${missing[*]}"; \
 		as_root=; if (( EUID )); then as_root=sudo; fi; \
@@ -117,6 +120,10 @@ bench: $(benchstat) ## benchmarks matching BENCH in PKG, COUNT times, against be
 	@mkdir -p bench
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee bench/new.txt
 	@if [[ -f bench/base.txt ]]; then $(benchstat) bench/base.txt bench/new.txt; fi
+
+.PHONY: bench-peers
+bench-peers: apt ## Stele and PostgreSQL side by side on EVENTS events (docs/performance.md)
+	cd internal/benchpeers && go run . --events $(EVENTS) $(PEERSFLAGS)
 
 # Not part of check: it asks a server, and its answer changes from day to day
 # while the code does not.
