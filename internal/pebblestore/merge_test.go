@@ -106,6 +106,9 @@ func TestMergeStops(t *testing.T) {
 		storetest.CheckLog(t, s, l)
 		s.receipts.swept = true // so that the next start has to find what is left
 		s.receipts.stop = true
+		if !done && stop%2 == 0 {
+			sweepAsNext(t, s, cfg)
+		}
 		s.receipts.tidying.Unlock()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -123,6 +126,20 @@ func TestMergeStops(t *testing.T) {
 		if filters, chunks := rowsOf(t, s, kindFilter), rowsOf(t, s, kindChunk); len(filters) != 1+2 || len(chunks) != (4*6000+255)/256 {
 			t.Errorf("stopped before batch %d: %d filter rows, %d chunks", stop, len(filters), len(chunks))
 		}
+	}
+}
+
+// sweepAsNext removes what is left of a merge as the next start does, but for the
+// new merge, which would write over it.
+func sweepAsNext(t testing.TB, s *Store, cfg Config) {
+	t.Helper()
+	r := newReceipts(s.db, cfg.IdempotencyWindow, cfg.windowReceipts)
+	r.stop = true
+	if err := errors.Join(r.load(func(err error) { t.Error(err) }), r.tidy(s.now(), s.apply)); err != nil {
+		t.Fatal(err)
+	}
+	if filters, chunks := rowsOf(t, s, kindFilter), rowsOf(t, s, kindChunk); len(filters) != mergeFan*2 || len(chunks) != mergeFan*((6000+255)/256) {
+		t.Errorf("after a sweep: %d filter rows, %d chunks", len(filters), len(chunks))
 	}
 }
 

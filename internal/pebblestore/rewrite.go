@@ -90,7 +90,7 @@ func (r *receipts) tidyOnce(now time.Time, apply applyFunc) error {
 func (r *receipts) interrupted() bool {
 	select {
 	case _, ok := <-r.work:
-		r.again, r.stop = ok, !ok
+		r.again, r.stop = ok, r.stop || !ok
 	default:
 	}
 	return r.stop
