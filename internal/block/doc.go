@@ -53,6 +53,7 @@
 //	counts         11 uvarints: targets of all rows; actions; actor types, actor ids
 //	               (identities), actors (profiles); target types, ids, targets;
 //	               locations; user agents; shapes
+//	max_targets    uvarint: the targets of the row that has most
 //	paths          uvarint: how many follow
 //	  kind         uvarint: 0 values shared, 1 own, 2 own and whole objects; more is
 //	               2 plus the size of the path's dictionary
@@ -60,6 +61,8 @@
 //	  shift        1 byte: a chunk has 2^shift values, the last one the rest
 //	  sizes        uvarint for each chunk: its bytes
 //	  letters      16 bytes, for columns marked L
+//	  targets      for the column of their ends: uvarint for each chunk: the
+//	               targets of its rows
 //	  separators   for columns marked S, for each chunk but the first: uvarint
 //	               length, and as many bytes: the shortest text above the last text
 //	               of the chunk before that the chunk's first text begins with, or
@@ -79,33 +82,34 @@
 //	 0   occurred_at             times      row      1
 //	 1   received_at             sums       row      1
 //	 2   ends of targets         ends       row      1
-//	 3   action codes            integers   row      1
-//	 4   shapes                  integers   row      1
+//	 3   action codes            codes      row      1
+//	 4   shapes                  codes      row      1
 //	 5   actions                 sorted SL  action   0
-//	 6   versions of actions     integers   action   0
-//	 7   flags of actions        integers   action   0
+//	 6   versions of actions     codes      action   0
+//	 7   flags of actions        codes      action   0
 //	 8   paths                   texts      path × 4 0
 //	 9   paths of shapes         texts      shape    0
-//	10   actor codes             integers   row      2
+//	10   actor codes             codes      row      2
 //	11   actor types             sorted S   type     0
-//	12   types of actors         integers   identity 0
+//	12   types of actors         codes      identity 0
 //	13   actor ids               sorted SL  identity 3
 //	14   ends of actors          ends       identity 0
 //	15   actor names             texts L    profile  4
 //	16   actor metadata          texts L    profile  4
-//	17   target codes            integers   target   5
+//	17   target codes            codes      target   5
 //	18   target types            sorted S   type     0
-//	19   types of targets        integers   identity 0
+//	19   types of targets        codes      identity 0
 //	20   target ids              sorted SL  identity 6
 //	21   ends of target profiles ends       identity 0
 //	22   target names            texts L    profile  7
 //	23   target metadata         texts L    profile  7
-//	24   location codes          integers   row      8
-//	25   user agent codes        integers   row      8
+//	24   location codes          codes      row      8
+//	25   user agent codes        codes      row      8
 //	26   locations               sorted SL  location 9
 //	27   user agents             sorted SL  agent    0
 //	28   metadata                metadata   row      10
-//	29…  values of a path        sorted S   value    0    for each path with a dictionary
+//	29   pairs                   texts      4        0
+//	30…  values of a path        sorted S   value    0    for each path with a dictionary
 //
 // The last number is the column's group. Chunks are stored group by group, within
 // a group column by column; but neighbours of a group that have the same number
@@ -119,6 +123,12 @@
 // identities up to and with this one have; the ends of targets, how many targets
 // the rows have. An absent text is the empty text.
 //
+// The pairs are those of actor names, actor metadata, target names and target
+// metadata: 1024 bits by the hash of every two bytes next to each other in a text,
+// after A to Z were put in lower case; or the empty text when the column has less
+// than 8 KiB or more than 640 of the bits would be set. The hash is the highest
+// 10 of the lowest 32 bits of (first × 256 + second) × 0x9e3779b1.
+//
 // # Encodings
 //
 // Integers are
@@ -130,6 +140,17 @@
 //	       kind 0x80 + n: n bytes each: the lowest byte of all, then the next
 //	       kind 0xc0 + n: the same, as uvarint length and that many bytes of zstd
 //
+// Codes are below 2^16 and stored so that one is found without decoding:
+//
+//	kind   1 byte
+//	least  uvarint: to be added to each
+//	data   kind 0: none, all are least
+//	       kind 1 to 8: so many bits each, padded to whole bytes
+//	       kind 0x40 + n, n from 9 to 16: the lowest byte of all; then n-8 bits
+//	       of each, those above, padded to whole bytes; and a byte 0
+//	       kind 0xc0 + n: byte planes as of integers, as uvarint length and that
+//	       many bytes of zstd
+//
 // Sums, times and ends are a uvarint and integers. The first two begin with the
 // first value, and the integers, which are absent when there is one value only,
 // are the differences of the others, each from the one before: of times the
@@ -139,15 +160,21 @@
 //
 // Texts are
 //
-//	shared   sorted texts only: integers: how many bytes each has in common with
-//	         the text before, 0 for the first of the chunk
+//	shared   sorted texts only: integers, absent when there is one text only: of
+//	         each but the first, how many bytes it has from the text before; this
+//	         may be fewer than it has in common with it
 //	lengths  integers: of the whole texts
 //	bytes    stored bytes: the texts, without what they share, put together
 //
 // and stored bytes are
 //
-//	size     uvarint: twice the bytes that follow, plus 1 when they are compressed
-//	bytes    as they are, or a zstd frame
+//	size     uvarint: four times the bytes that follow, plus 0 when they are as
+//	         they are, 1 for a zstd frame, 2 for packed letters
+//	bytes    as many
+//
+// Packed letters are for ASCII texts of at most 64 different bytes: 16 bytes say
+// which there are, one bit for each from the lowest on, and then each byte is its
+// place among them, in as few bits as the last place needs, one at least.
 //
 // # Metadata
 //

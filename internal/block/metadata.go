@@ -36,23 +36,24 @@ type metaReader struct {
 	out  *metaChunk
 }
 
-// keepMeta decodes the metadata of n rows from lo on, to be kept.
-func (r *Reader) keepMeta(in *input, lo, n int) (*metaChunk, error) {
+// indexMeta decodes the metadata of n rows from lo on with its index, in the
+// memory of out.
+func (r *Reader) indexMeta(in *input, lo, n int, out *metaChunk) error {
 	p, err := r.getPlan()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	shapes, err := r.shapes(nil, lo, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	m := &metaReader{plan: p, in: in, out: &metaChunk{}}
+	m := &metaReader{plan: p, in: in, out: out}
 	m.count(shapes)
 	m.read()
 	if in.bad == "" {
-		m.out.makeIndex(p, shapes)
+		out.makeIndex(p, shapes)
 	}
-	return m.out, nil
+	return nil
 }
 
 // shapes appends the shapes of n rows from lo on.
@@ -233,12 +234,12 @@ func (m *metaReader) joinPath(path *planPath, ends []uint32, rest []byte) []byte
 // makeIndex finds the values of each row.
 func (m *metaChunk) makeIndex(p *plan, shapes []uint16) {
 	total := uint32(0)
-	m.starts = make([]uint32, len(shapes)+1)
+	m.starts = append(slices.Grow(m.starts[:0], len(shapes)+1), 0)[:len(shapes)+1]
 	for row, s := range shapes {
 		total += uint32(len(p.shapes[s])) //nolint:gosec // small
 		m.starts[row+1] = total
 	}
-	m.index = make([]uint32, total)
+	m.index = slices.Grow(m.index[:0], int(total))[:total]
 	next := slices.Clone(m.at)
 	index := m.index
 	for _, s := range shapes {

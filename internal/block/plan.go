@@ -90,25 +90,3 @@ func (p *plan) check() string {
 	}
 	return ""
 }
-
-// object puts an object together. value returns the value of the j-th of its
-// paths.
-func (p *plan) object(dst []byte, shape []byte, value func(j int) ([]byte, error)) ([]byte, error) {
-	for j, path := range shape {
-		v, err := value(j)
-		if err != nil {
-			return dst, err
-		}
-		if int(path) == p.raw {
-			return append(dst, v...), nil
-		}
-		if j == 0 {
-			dst = append(dst, '{')
-		} else {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, p.paths[path].label...)
-		dst = append(dst, v...)
-	}
-	return append(dst, '}'), nil
-}

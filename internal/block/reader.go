@@ -204,7 +204,8 @@ func (r *Reader) decode(col column, k int) (*chunk, error) {
 	case kindTexts, kindSorted:
 		readTexts(in, &c.texts, n, t.kind == kindSorted)
 	case kindMeta:
-		if c.meta, err = r.keepMeta(in, lo, n); err != nil {
+		c.meta = &metaChunk{}
+		if err := r.indexMeta(in, lo, n, c.meta); err != nil {
 			return nil, err
 		}
 	}

@@ -81,6 +81,11 @@ func (r *Reader) rowAction(i int, ev *event.Event) error {
 	if err != nil {
 		return err
 	}
+	return r.action(code, ev)
+}
+
+// action sets what an entry of the dictionary of actions says.
+func (r *Reader) action(code int, ev *event.Event) error {
 	version, err := r.code(colActionVersion, code)
 	if err != nil {
 		return err
@@ -187,10 +192,30 @@ func (r *Reader) rowMetadata(i int, dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	values := c.meta.index[c.meta.starts[i&(1<<shift-1)]:]
-	return p.object(dst, shape, func(j int) ([]byte, error) {
-		return r.metaValue(p, c.meta, int(shape[j]), values[j])
-	})
+	return r.metaObject(p, shape, c.meta, i&(1<<shift-1), dst)
+}
+
+// metaObject appends the metadata object of the i-th row of a chunk, which has
+// the given shape and that some paths.
+func (r *Reader) metaObject(p *plan, shape []byte, m *metaChunk, i int, dst []byte) ([]byte, error) {
+	values := m.index[m.starts[i]:]
+	for j, path := range shape {
+		v, err := r.metaValue(p, m, int(path), values[j])
+		if err != nil {
+			return dst, err
+		}
+		if int(path) == p.raw {
+			return append(dst, v...), nil
+		}
+		if j == 0 {
+			dst = append(dst, '{')
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, p.paths[path].label...)
+		dst = append(dst, v...)
+	}
+	return append(dst, '}'), nil
 }
 
 // metaValue returns a value of a path by its index.
@@ -203,28 +228,71 @@ func (r *Reader) metaValue(p *plan, m *metaChunk, path int, index uint32) ([]byt
 
 // All yields the rows lo ≤ i < hi in order, or in falling order when desc, as
 // [Reader.Row] gives them; an entry is valid until the next one. What it decodes
-// it keeps only while it runs. An error ends the sequence.
+// it keeps only while it runs. Of many rows the first are put together one by one,
+// so that a caller who needs few is served soon, and then whole dictionaries are
+// decoded. An error ends the sequence.
 func (r *Reader) All(lo, hi int, desc bool) iter.Seq2[*event.Entry, error] {
 	lo, hi = max(lo, 0), min(hi, r.h.Rows)
 	return func(yield func(*event.Entry, error) bool) {
-		v := r.view()
-		var e event.Entry
-		var scratch []byte
-		for n := range max(hi-lo, 0) {
-			i := lo + n
-			if desc {
-				i = hi - 1 - n
-			}
-			var err error
-			if scratch, err = v.Row(i, &e, scratch); err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(&e, nil) {
+		w := rowWalk{r: r.view(), left: max(hi-lo, 0), next: lo, step: 1}
+		if desc {
+			w.next, w.step = hi-1, -1
+		}
+		defer w.end()
+		for w.left > 0 {
+			e, err := w.row()
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// rowWalk goes through rows.
+type rowWalk struct {
+	r                *Reader
+	next, step, left int
+	done             int
+	bulk             *bulk
+	e                event.Entry
+	scratch          []byte
+}
+
+// end gives back what others can use.
+func (w *rowWalk) end() {
+	if w.bulk != nil {
+		w.bulk.put()
+	}
+}
+
+func (w *rowWalk) row() (e *event.Entry, err error) {
+	if w.bulk == nil && w.done == bulkAfter && w.left >= bulkFrom {
+		if w.bulk, err = w.r.newBulk(); err != nil {
+			return nil, err
+		}
+	}
+	i := w.next
+	if b := w.bulk; b == nil {
+		w.scratch, err = w.r.Row(i, &w.e, w.scratch)
+	} else {
+		if i < b.lo || i >= b.hi {
+			lo := i
+			if w.step < 0 {
+				lo = i + 1 - min(w.left, bulkWindow)
+			}
+			if err := b.load(lo, lo+min(w.left, bulkWindow)); err != nil {
+				return nil, err
+			}
+		}
+		w.scratch, err = b.row(i, &w.e, w.scratch)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.next += w.step
+	w.left--
+	w.done++
+	return &w.e, nil
 }
 
 // view returns a reader that begins with what r has decoded and shares nothing

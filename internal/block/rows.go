@@ -146,9 +146,14 @@ func (r *Reader) Occurred(i int) (int64, error) { return r.time(colOccurred, i) 
 
 // AppendOccurred appends the occurred_at of the rows lo ≤ i < hi.
 func (r *Reader) AppendOccurred(dst []int64, lo, hi int) ([]int64, error) {
-	shift := r.h.table[colOccurred].shift
+	return r.appendTimes(dst, colOccurred, lo, hi)
+}
+
+// appendTimes appends the values lo ≤ i < hi of a column of times.
+func (r *Reader) appendTimes(dst []int64, col column, lo, hi int) ([]int64, error) {
+	shift := r.h.table[col].shift
 	for lo < hi {
-		c, err := r.chunk(colOccurred, lo>>shift)
+		c, err := r.chunk(col, lo>>shift)
 		if err != nil {
 			return dst, err
 		}
