@@ -67,6 +67,13 @@ func (c *Cipher) ID(ms int64, seq uint64) ID {
 	return makeID(t, seq, sum)
 }
 
+// Identify sets the id and the salt of an entry, which follow from its seq and
+// received_at.
+func (c *Cipher) Identify(e *Entry) {
+	e.ID = c.ID(e.ReceivedAt, e.Seq)
+	e.Salt = c.Salt(e.Seq)
+}
+
 // Verify tells whether id is the one that c gives for the time and place it
 // names. It does not say that such an entry exists.
 func (c *Cipher) Verify(id string) bool {

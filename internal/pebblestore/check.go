@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/stelehq/stele/internal/block"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
 )
@@ -48,6 +49,14 @@ type checkedLog struct {
 	damaged *CorruptError
 	keys    uint64
 	nodes   [maxLevel + 1]uint64
+	// parts is the number of parts of each block.
+	parts map[partsOf]int
+}
+
+// partsOf is what the keys of a block's parts begin with, after the organization.
+type partsOf struct {
+	first uint64
+	rows  uint16
 }
 
 // checkedWindow is a closed window and what was seen of its chunks.
@@ -65,6 +74,8 @@ func (c *checker) all(ctx context.Context) error {
 		look func(key, value []byte) error
 	}{
 		{kindHead, c.head},
+		{kindBlock, c.block},
+		{kindPart, c.part},
 		{kindRun, c.run},
 		{kindKeys, c.keys},
 		{kindNode, c.node},
@@ -107,7 +118,60 @@ func (c *checker) head(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	c.logs[string(key[2:])] = &checkedLog{head: h, receivedAt: math.MinInt64, newest: math.MinInt64}
+	c.logs[string(key[2:])] = &checkedLog{head: h, receivedAt: math.MinInt64, newest: math.MinInt64, parts: map[partsOf]int{}}
+	return nil
+}
+
+// block looks at a block whole, its filter included. Runs come after all blocks.
+func (c *checker) block(key, value []byte) error {
+	org, log, tail, err := c.logKey(key, 8)
+	if err != nil {
+		return err
+	}
+	first := binary.BigEndian.Uint64(tail)
+	if log.damaged != nil {
+		c.reportDamaged(log, first)
+	}
+	if first > log.next {
+		c.report(corrupt(org, log.next, first, "missing", nil))
+	}
+	h, err := decodeHeader(key, value)
+	if err != nil {
+		log.damaged = corrupt(org, first, first+1, "block", err)
+		return nil
+	}
+	b := &sealedBlock{org: org, Header: h}
+	log.parts[partsOf{first, uint16(h.Rows)}] = h.Parts //nolint:gosec // at most block.MaxRows
+	before, size := log.next, log.head.Size
+	log.next = max(log.next, b.end())
+	if err := block.NewReader(h, fetchPart(c.db, b)).Check(); err != nil {
+		return corrupt(org, first, b.end(), "block", err)
+	}
+	switch {
+	case first < before:
+		return corrupt(org, first, b.end(), "in the store twice", nil)
+	case b.end() > size:
+		return corrupt(org, first, b.end(), "beyond the end of the log", nil)
+	case first/ledger.BlockSize != (b.end()-1)/ledger.BlockSize:
+		return corrupt(org, first, b.end(), "block has entries of two ranges", nil)
+	case h.FirstReceived < log.receivedAt:
+		return corrupt(org, first, b.end(), "received before what is before it", nil)
+	}
+	log.receivedAt, log.newest = h.LastReceived, max(log.newest, h.MaxOccurred)
+	return nil
+}
+
+// part looks for parts without a block: what the parts of a block hold was looked
+// at with it.
+func (c *checker) part(key, _ []byte) error {
+	_, log, tail, err := c.logKey(key, 8+2+2)
+	if err != nil {
+		return err
+	}
+	of := partsOf{binary.BigEndian.Uint64(tail), binary.BigEndian.Uint16(tail[8:])}
+	if n := int(binary.BigEndian.Uint16(tail[10:])); n <= block.HeaderPart || n >= log.parts[of] {
+		return errors.New("part of no block")
+	}
 	return nil
 }
 
@@ -318,7 +382,7 @@ func (c *checker) ends() {
 
 // foreign reports rows of no known kind.
 func (c *checker) foreign() error {
-	const known = "!cfhkmnrs"
+	const known = "!bcfhkmnprs"
 	it, err := c.db.NewIter(nil)
 	if err != nil {
 		return err

@@ -182,7 +182,7 @@ const maxLevel = 8
 func (s *Store) encodeCommit(r *request, c *ledger.Commit, cur *head) error {
 	e := s.encoders.Get().(*runEncoder)
 	defer s.encoders.Put(e)
-	if err := encodeRuns(r.batch, e, c, cur.maxOccurred); err != nil {
+	if err := encodeRuns(r.batch, e, c, cur.maxOccurred, s.cfg.rangeRows); err != nil {
 		return err
 	}
 	for i := range c.Nodes {
@@ -208,13 +208,13 @@ func (s *Store) encodeCommit(r *request, c *ledger.Commit, cur *head) error {
 	return r.batch.Set(e.key, e.value, nil)
 }
 
-func encodeRuns(b *pebble.Batch, e *runEncoder, c *ledger.Commit, priorMax int64) error {
+func encodeRuns(b *pebble.Batch, e *runEncoder, c *ledger.Commit, priorMax int64, rangeRows uint64) error {
 	h := runHeader{
 		receivedAt: c.ReceivedAt, minOccurred: c.MinOccurredAt, maxOccurred: c.MaxOccurredAt, priorMax: priorMax,
 	}
 	seq := c.Prev
 	for rows := c.Rows; len(rows) > 0; {
-		n := runLen(seq, rows)
+		n := runLen(seq, rows, rangeRows)
 		key, value := e.encode(c.Organization, seq, h, rows[:n])
 		if err := b.Set(key, value, nil); err != nil {
 			return err
@@ -227,8 +227,8 @@ func encodeRuns(b *pebble.Batch, e *runEncoder, c *ledger.Commit, priorMax int64
 }
 
 // runLen is how many of rows make up the run that begins at seq.
-func runLen(seq uint64, rows [][]byte) int {
-	limit := min(len(rows), maxRunRows, int(ledger.BlockSize-seq%ledger.BlockSize))
+func runLen(seq uint64, rows [][]byte, rangeRows uint64) int {
+	limit := min(len(rows), maxRunRows, int(rangeRows-seq%rangeRows)) //nolint:gosec // at most ledger.BlockSize
 	size := 0
 	for i, row := range rows[:limit] {
 		size += len(row)

@@ -10,6 +10,7 @@
 // order is their order.
 //
 //	'!'                          format   the version of everything below
+//	'b' org  first seq (8)       block    the header of a block of columns
 //	'c' org  first seq (8)       run      consecutive entries of one commit
 //	'f' window (8)               window   a rewritten window of receipts
 //	'f' window (8) piece (2)     piece    of its filter
@@ -17,12 +18,14 @@
 //	'k' org  block (8)           keys     the random keys of a block of entries
 //	'm' text                     record   one catalog record
 //	'n' org  level (1) index (8) node     one hash of a tile of level 1 or higher
+//	'p' org  first seq (8) rows (2) part (2)   another part of a block: 1 is its
+//	                             filter, from 2 on its columns
 //	'r' window (8) group (8)     receipts of one group of commits
 //	's' window (8) key (10)      chunk    sorted receipts of a rewritten window
 //
-// 'b' is kept for sealed blocks of columns: they will take the place of the runs
-// of an aligned range of entries, which is why no run crosses a multiple of
-// [ledger.BlockSize].
+// An entry is in a block or in a run. The blocks of a log follow each other from
+// its first entry, the runs from the end of the last block. Neither crosses a
+// multiple of [ledger.BlockSize], so that a block can take the place of whole runs.
 //
 // # Values
 //
@@ -33,6 +36,9 @@
 // times of occurrence Unix nanoseconds, both 8 bytes.
 //
 //	format    version 1 · the newest format any value here may have (2)
+//	block     version 1 · part 0 of the block
+//	part      the part as package block has it, which has a version and a checksum
+//	          of its own; the block's header has the checksum too
 //	head      version 1 · size (8) · received_at (8) · newest occurred_at of all
 //	          entries (8) · incarnation (4) · number of frontier hashes (1) · hashes
 //	run       version 1 · flags (1; bit 0: the body is compressed with S2)
@@ -72,6 +78,23 @@
 // A reader sees an entry once the group it came with is durable, not before:
 // Pebble shows a batch to readers before its sync ends, so every read is bounded
 // by the organization's committed size, which is advanced after the sync.
+//
+// # Sealing
+//
+// In the background, runs become blocks: a complete range of [ledger.BlockSize]
+// entries at once, one block a turn and in turns between organizations; what comes
+// after it when nothing was added for a while or when it has waited long. Blocks
+// smaller than a range are merged with what comes after them, at the latest when
+// the range is complete. One Pebble batch has the parts of the new block and removes
+// runs and blocks that it takes the place of. It need not be synced: as long as it
+// is not durable what it removes is. Commits are held back, more and more, when
+// many complete ranges wait.
+//
+// Memory holds the headers of a log's blocks while it is used, and filters once
+// they were needed, within Config.IndexBytes; decoded columns within
+// Config.ColumnBytes. A reader works on the list of blocks of the moment it began.
+// When it finds that something is gone it was sealed or merged meanwhile, and the
+// reader goes on with the list of now; see logWalk.
 //
 // # Receipts
 //

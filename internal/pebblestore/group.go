@@ -106,6 +106,7 @@ func (c *committer) admitDrop(r *request) error {
 		return err
 	}
 	r.log.dropping.Store(true)
+	c.s.sealer.settle(r.log)
 	c.join(r)
 	return nil
 }
@@ -119,6 +120,9 @@ func (c *committer) join(r *request) {
 func (c *committer) flush() {
 	if len(c.members) == 0 {
 		return
+	}
+	if c.rows > 0 {
+		c.s.sealer.wait()
 	}
 	start := c.s.now()
 	if c.catalog {
@@ -165,15 +169,18 @@ func (c *committer) write() (size int, err error) {
 
 // settle makes what became durable visible.
 func (c *committer) settle(err error) {
+	now := c.s.now()
 	for _, r := range c.members {
 		switch {
 		case r.log == nil:
 			c.s.kv.settle(r.changes, err)
 		case r.drop && err == nil:
 			c.s.logs.forget(r.log)
+			c.s.blocks.forget(r.log)
 		case !r.drop:
 			if err == nil {
 				r.log.head.Store(r.head)
+				c.s.sealer.committed(r.log, r.head.Size, now)
 			}
 			r.log.next = nil
 		}

@@ -71,6 +71,10 @@ type orgLog struct {
 	// dropping is set before the log's removal becomes visible, for good.
 	dropping atomic.Bool
 
+	// sealed is what is known of its blocks, pending what the sealer has to do.
+	sealed  sealed
+	pending pending
+
 	// next is the head after the commits of the group being formed, nil outside
 	// of a group. The committer's.
 	next *head

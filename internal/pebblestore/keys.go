@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
+	"github.com/stelehq/stele/internal/block"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
 )
@@ -11,19 +12,21 @@ import (
 // The first byte of a key. They are part of the stored format.
 const (
 	kindFormat   = '!'
+	kindBlock    = 'b'
 	kindRun      = 'c'
 	kindFilter   = 'f'
 	kindHead     = 'h'
 	kindKeys     = 'k'
 	kindRecord   = 'm'
 	kindNode     = 'n'
+	kindPart     = 'p'
 	kindReceipts = 'r'
 	kindChunk    = 's'
 )
 
 // logKinds are the kinds of keys that begin with an organization and are removed
 // with it; the head stays, for its incarnation.
-const logKinds = "ckn"
+const logKinds = "bcknp"
 
 // maxOrgBytes is the longest organization that fits a key.
 const maxOrgBytes = 255
@@ -48,6 +51,19 @@ func appendSeqKey(dst []byte, kind byte, org string, n uint64) []byte {
 
 func runKey(dst []byte, org string, firstSeq uint64) []byte {
 	return appendSeqKey(dst, kindRun, org, firstSeq)
+}
+
+func blockKey(dst []byte, org string, firstSeq uint64) []byte {
+	return appendSeqKey(dst, kindBlock, org, firstSeq)
+}
+
+// partKey has the number of rows too: of blocks that begin with the same entry the
+// larger one took the other's place, and whoever still reads that must not be
+// given parts of the new one.
+func partKey(dst []byte, org string, h *block.Header, part int) []byte {
+	dst = appendSeqKey(dst, kindPart, org, h.FirstSeq)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(h.Rows)) //nolint:gosec // at most block.MaxRows
+	return binary.BigEndian.AppendUint16(dst, uint16(part))  //nolint:gosec // at most maxParts
 }
 
 func keysKey(dst []byte, org string, block uint64) []byte {

@@ -17,8 +17,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// format is the newest format this program writes and reads.
-const format = 1
+// format is the newest format this program writes and reads. A store of format 1
+// has no blocks; it becomes one of format 2 when it is opened for writing.
+const format = 2
 
 // dropDelay is how soon after a removal Pebble flushes it, so that the space
 // comes back.
@@ -128,6 +129,9 @@ func (s *Store) checkFormat(readOnly bool) error {
 	if found > format {
 		return fmt.Errorf("the data has format %d and this program knows formats up to %d: use a newer version of it", found, format)
 	}
+	if found < format && !readOnly {
+		return s.setFormat(key)
+	}
 	return nil
 }
 
@@ -146,6 +150,11 @@ func (s *Store) writeFormat(key []byte, readOnly bool) error {
 	case readOnly:
 		return errors.New("there is no store yet")
 	}
+	return s.setFormat(key)
+}
+
+// setFormat says that the store has values of the newest format from now on.
+func (s *Store) setFormat(key []byte) error {
 	value := binary.LittleEndian.AppendUint16([]byte{valueVersion}, format)
 	b := s.db.NewBatch()
 	if err := b.Set(key, seal(key, value, 0), nil); err != nil {

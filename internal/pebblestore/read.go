@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/stelehq/stele/internal/blockquery"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
 )
@@ -32,23 +33,75 @@ func (s *Store) Head(ctx context.Context, org string) (ledger.Head, error) {
 // Read implements [ledger.Store]. What is missing or damaged ends it with a
 // *CorruptError.
 func (s *Store) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
-	return s.entries(ctx, org, from, to, false)
-}
-
-// entries yields the entries of a range, the last one first when desc.
-func (s *Store) entries(ctx context.Context, org string, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
 	return func(yield func(*event.Entry, error) bool) {
-		log, err := s.logs.load(org, false)
-		if err != nil {
-			yield(nil, fmt.Errorf("read entries: %w", err))
-			return
-		}
-		d := entryReader{s: s, log: log, yield: yield}
-		w := runWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size), desc: desc, visit: d.run}
-		if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
+		if err := s.read(ctx, org, from, to, yield); err != nil {
 			yield(nil, fmt.Errorf("read entries: %w", err))
 		}
 	}
+}
+
+func (s *Store) read(ctx context.Context, org string, from, to uint64, yield func(*event.Entry, error) bool) error {
+	log, err := s.logs.load(org, false)
+	if err != nil {
+		return err
+	}
+	w := &logWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size)}
+	w.run = (&entryReader{s: s, log: log, yield: yield}).run
+	w.blocks = entryWalk(nil, func(e *event.Entry) error {
+		if !yield(e, nil) {
+			return errStop
+		}
+		return nil
+	})
+	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
+		return err
+	}
+	return nil
+}
+
+// entryWalk returns what gives the entries of blocks that match to fn, which
+// decodes several blocks at once. query is nil for all entries.
+func entryWalk(query *blockquery.Query, fn func(e *event.Entry) error) func(context.Context, *logWalk, []*sealedBlock) error {
+	return func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
+		one := func(e *event.Entry) error {
+			w.done(e.Seq)
+			return fn(e)
+		}
+		if len(list) == 1 {
+			return w.direct(list[0], query, one)
+		}
+		r := &rendering{
+			s: w.s, log: w.log, query: query, from: w.from, to: w.to, desc: w.desc,
+			render: appendStored, blocks: inOrder(list, w.desc),
+		}
+		var e event.Entry
+		return r.each(func(p *piece) (err error) {
+			for b := p.data; len(b) > 0; {
+				if b, err = storedEntry(b, &e); err == nil {
+					err = one(&e)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			w.done(p.last)
+			return ctx.Err()
+		})
+	}
+}
+
+// direct gives the entries of one block to fn.
+func (w *logWalk) direct(b *sealedBlock, query *blockquery.Query, fn func(*event.Entry) error) error {
+	from, to := max(w.from, b.FirstSeq), min(w.to, b.end())
+	var failed error
+	err := w.s.eachMatch(w.log, b, query, from, to, w.desc, func(e *event.Entry) bool {
+		failed = fn(e)
+		return failed == nil
+	})
+	if err = errors.Join(err, failed); err == nil {
+		w.done(edge(from, to, w.desc))
+	}
+	return err
 }
 
 // errStop ends a walk that whoever walks has seen enough of.
@@ -97,8 +150,7 @@ func (d *entryReader) identify() error {
 	if err != nil {
 		return err
 	}
-	d.entry.ID = c.ID(d.entry.ReceivedAt, d.entry.Seq)
-	d.entry.Salt = c.Salt(d.entry.Seq)
+	c.Identify(&d.entry)
 	return nil
 }
 

@@ -10,12 +10,13 @@ import (
 	"slices"
 
 	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/blockquery"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/search"
 )
 
-// Search implements [search.Engine]. It goes over the runs from the newest, and
-// for the newest entries stops where all that is older occurred before those
+// Search implements [search.Engine]. It goes over runs and blocks from the newest,
+// and for the newest entries stops where all that is older occurred before those
 // found.
 func (s *Store) Search(ctx context.Context, org string, r search.Request) (search.Page, error) {
 	log, err := s.logs.load(org, false)
@@ -33,7 +34,10 @@ func (s *Store) Search(ctx context.Context, org string, r search.Request) (searc
 		pager.Offer(e)
 		return nil
 	}
-	if err := sc.run(ctx, 0, pager.Bound(), !r.Ascending); err != nil {
+	blocks := &pageSearch{s: s, log: log, query: blockquery.Compile(r.Query), pager: pager, desc: !r.Ascending, limit: r.Limit}
+	w := &logWalk{s: s, log: log, to: pager.Bound(), desc: !r.Ascending, run: sc.visit, blocks: blocks.blocks}
+	w.from, w.to = sc.narrow(w.from, w.to)
+	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
 		return search.Page{}, fmt.Errorf("search: %w", err)
 	}
 	return pager.Page(), nil
@@ -42,23 +46,48 @@ func (s *Store) Search(ctx context.Context, org string, r search.Request) (searc
 // Scan implements [search.Engine].
 func (s *Store) Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
 	return func(yield func(*event.Entry, error) bool) {
-		_, err := s.scan(ctx, org, q, from, to, desc, func(e *event.Entry) error {
-			if !yield(e, nil) {
-				return errStop
-			}
-			return nil
-		})
-		if err != nil {
+		if err := s.scanEntries(ctx, org, q, from, to, desc, yield); err != nil {
 			yield(nil, fmt.Errorf("scan: %w", err))
 		}
 	}
 }
 
+func (s *Store) scanEntries(
+	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, yield func(*event.Entry, error) bool,
+) error {
+	if err := q.Validate(); err != nil {
+		return err
+	}
+	log, err := s.logs.load(org, false)
+	if err != nil {
+		return err
+	}
+	w := &logWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size), desc: desc}
+	sc := s.newScan(log, q, search.Compile(q))
+	sc.onMatch = func(e *event.Entry) error {
+		if !yield(e, nil) {
+			return errStop
+		}
+		return nil
+	}
+	w.run, w.blocks = sc.visit, entryWalk(blockquery.Compile(q), sc.onMatch)
+	w.from, w.to = sc.narrow(w.from, w.to)
+	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
+		return err
+	}
+	return nil
+}
+
 // Histogram implements [search.Engine].
 func (s *Store) Histogram(ctx context.Context, org string, q audit.Query, iv search.Interval) (search.Histogram, error) {
-	counter := search.NewHistogram(iv)
-	through, err := s.scan(ctx, org, q, 0, math.MaxUint64, false, func(e *event.Entry) error {
-		return counter.Add(e.OccurredAt, 1)
+	query := blockquery.Compile(q)
+	var counter *search.HistogramCounter
+	through, err := s.count(ctx, org, q, func() counting {
+		counter = search.NewHistogram(iv)
+		return counting{
+			entry: func(e *event.Entry) error { return counter.Add(e.OccurredAt, 1) },
+			block: func(src blockquery.Source) error { return query.Histogram(src, counter) },
+		}
 	})
 	if err != nil {
 		return search.Histogram{}, fmt.Errorf("histogram: %w", err)
@@ -72,18 +101,64 @@ func (s *Store) Facets(ctx context.Context, org string, q audit.Query, field aud
 	if err != nil {
 		return search.Facets{}, err
 	}
-	through, err := s.scan(ctx, org, q, 0, math.MaxUint64, false, counter.Add)
+	query := blockquery.Compile(q)
+	through, err := s.count(ctx, org, q, func() counting {
+		counter, _ = search.NewFacets(field) // the field is known by now
+		return counting{
+			entry: counter.Add,
+			block: func(src blockquery.Source) error { return query.Facets(src, counter) },
+			finish: func(log *orgLog, blocks []*sealedBlock) error {
+				return s.names(log, blocks, query.Names(counter, limit))
+			},
+		}
+	})
 	if err != nil {
 		return search.Facets{}, fmt.Errorf("facets: %w", err)
 	}
 	return counter.Result(limit, through), nil
 }
 
-// scan calls onMatch for the entries that match, and says up to where these are
-// all.
-func (s *Store) scan(
-	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, onMatch func(*event.Entry) error,
-) (*audit.Position, error) {
+// names looks for the names of values in the blocks that were counted, from the
+// newest.
+func (s *Store) names(log *orgLog, blocks []*sealedBlock, names *blockquery.Names) error {
+	for _, b := range slices.Backward(blocks) {
+		if names.Skips(b.Header) {
+			continue
+		}
+		f, err := s.blocks.filter(b)
+		if err != nil {
+			return blockError(log, b, err)
+		}
+		if names.SkipsFilter(f) {
+			continue
+		}
+		if err := s.withSource(log, b, names.Find); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withSource calls fn with a block, whose reader is kept.
+func (s *Store) withSource(log *orgLog, b *sealedBlock, fn func(blockquery.Source) error) error {
+	m := matched{s: s, log: log, b: b, reader: s.blocks.reader(b)}
+	defer s.blocks.release(b)
+	return blockError(log, b, fn(m.source()))
+}
+
+// counting is what counts the entries that match a query.
+type counting struct {
+	// entry gets an entry that matches and is in no block.
+	entry func(e *event.Entry) error
+	// block gets a block in which some may match.
+	block func(src blockquery.Source) error
+	// finish, when not nil, gets all those blocks at the end, in order.
+	finish func(log *orgLog, blocks []*sealedBlock) error
+}
+
+// count counts what matches, and says up to where. It begins again, with a new
+// counting, when blocks are merged while it looks at them.
+func (s *Store) count(ctx context.Context, org string, q audit.Query, begin func() counting) (*audit.Position, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
@@ -91,16 +166,56 @@ func (s *Store) scan(
 	if err != nil {
 		return nil, err
 	}
-	h := log.head.Load()
-	match := search.Compile(q)
-	earliest, end := match.OccurredBounds()
-	sc := s.newScan(log, q, match)
-	sc.skips = func(first, last int64) bool { return last < earliest || first >= end }
-	sc.onMatch = onMatch
-	if err := sc.run(ctx, from, min(to, h.Size), desc); err != nil {
-		return nil, err
+	query := blockquery.Compile(q)
+	for tries := 1; ; tries++ {
+		h := log.head.Load()
+		c := begin()
+		err := s.countOnce(ctx, log, h.Size, q, query, c)
+		if err == nil {
+			return search.Through(h.Size, h.ReceivedAt), nil
+		}
+		if !errors.Is(err, errMoved) || tries == maxMoved {
+			return nil, err
+		}
 	}
-	return search.Through(h.Size, h.ReceivedAt), nil
+}
+
+func (s *Store) countOnce(ctx context.Context, log *orgLog, size uint64, q audit.Query, query *blockquery.Query, c counting) error {
+	sc := s.newScan(log, q, search.Compile(q))
+	sc.onMatch = c.entry
+	w := &logWalk{s: s, log: log, to: size, run: sc.visit, once: true}
+	w.from, w.to = sc.narrow(w.from, w.to)
+	var counted []*sealedBlock
+	w.blocks = func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
+		for _, b := range list {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			skip, err := s.skips(b, query)
+			if err != nil {
+				return blockError(log, b, err)
+			}
+			if !skip {
+				if err := s.withSource(log, b, c.block); err != nil {
+					return err
+				}
+				counted = append(counted, b)
+			}
+			w.done(b.end() - 1)
+		}
+		return nil
+	}
+	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
+		return err
+	}
+	if c.finish == nil {
+		return nil
+	}
+	view := log.sealed.view.Load()
+	if err := c.finish(log, counted); err != nil {
+		return w.gone(view, err)
+	}
+	return nil
 }
 
 // scan goes over the entries of a log that may match a query.
@@ -125,6 +240,8 @@ type scan struct {
 
 func (s *Store) newScan(log *orgLog, q audit.Query, match *search.Matcher) *scan {
 	sc := &scan{entryReader: entryReader{s: s, log: log}, match: match}
+	earliest, end := match.OccurredBounds()
+	sc.skips = func(first, last int64) bool { return last < earliest || first >= end }
 	sc.receivedFrom, sc.receivedTo = match.ReceivedBounds()
 	sc.needsID = slices.ContainsFunc(q.Filters, func(f audit.Filter) bool {
 		return f.Field == audit.FieldID || f.Field == audit.FieldText
@@ -149,16 +266,6 @@ func toBytes(texts []string) [][]byte {
 		list[i] = []byte(t)
 	}
 	return list
-}
-
-// run scans the entries with from ≤ seq < to.
-func (sc *scan) run(ctx context.Context, from, to uint64, desc bool) error {
-	from, to = sc.narrow(from, to)
-	w := runWalk{s: sc.s, log: sc.log, from: from, to: to, desc: desc, visit: sc.visit}
-	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
-		return err
-	}
-	return nil
 }
 
 // narrow cuts the range to what the ids allow that a match must have one of.

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -68,7 +69,9 @@ func TestSearchLooksAtLittle(t *testing.T) {
 				pager.Offer(e)
 				return nil
 			}
-			if err := sc.run(t.Context(), 0, pager.Bound(), !test.request.Ascending); err != nil {
+			w := runWalk{s: s, log: log, to: pager.Bound(), desc: !test.request.Ascending, visit: sc.visit}
+			w.from, w.to = sc.narrow(w.from, w.to)
+			if err := w.walk(t.Context()); err != nil && !errors.Is(err, errStop) {
 				t.Fatal(err)
 			}
 			if len(runs) > test.want {

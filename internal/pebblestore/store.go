@@ -47,9 +47,20 @@ type Config struct {
 	// which waits for it. It must be fast; nil is fine.
 	OnCommit func(CommitStats)
 
-	// For tests: the file system, how many receipts a window holds, how often a
+	// OnSeal is called after entries were sealed into blocks, by the sealer,
+	// which waits for it. nil is fine.
+	OnSeal func(SealStats)
+	// IndexBytes bounds the headers and filters of blocks that are kept in
+	// memory, 128 MiB when zero; ColumnBytes the decoded columns, 64 MiB when
+	// zero.
+	IndexBytes, ColumnBytes int64
+
+	// For tests: the entries of a range that is sealed as a whole, a divisor of
+	// ledger.BlockSize; whether only Seal seals; the file system, how many receipts a window holds, how often a
 	// write that waits for space is tried again, and what Pebble may change in
 	// its options.
+	rangeRows      uint64
+	sealByHand     bool
 	fs             vfs.FS
 	windowReceipts int
 	retryEvery     time.Duration
@@ -61,6 +72,8 @@ const (
 	defaultMemTable = 64 << 20
 	defaultReserve  = 256 << 20
 	defaultWindow   = 7 * 24 * time.Hour
+	defaultIndex    = 128 << 20
+	defaultColumns  = 64 << 20
 )
 
 func (c Config) withDefaults() Config {
@@ -69,6 +82,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ReserveBytes, defaultReserve)
 	setDefault(&c.IdempotencyWindow, defaultWindow)
 	setDefault(&c.windowReceipts, windowReceipts)
+	setDefault(&c.IndexBytes, defaultIndex)
+	setDefault(&c.ColumnBytes, defaultColumns)
+	setDefault(&c.rangeRows, ledger.BlockSize)
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the clock that callers pass
 	}
@@ -101,6 +117,8 @@ type Store struct {
 	lock  io.Closer // of the directory
 
 	logs     orgLogs
+	blocks   blockIndex
+	sealer   *sealer
 	kv       records
 	receipts *receipts
 	space    space
@@ -162,6 +180,9 @@ func open(cfg Config, readOnly bool) (*Store, error) {
 	s.fs.armed.Store(true)
 	s.committing.Go((&committer{s: s}).run)
 	s.rewriting.Go(s.rewriteReceipts)
+	if !readOnly && !cfg.sealByHand {
+		s.sealer.done.Go(s.sealer.run)
+	}
 	return s, nil
 }
 
@@ -193,6 +214,8 @@ func (s *Store) start(readOnly bool) error {
 		return err
 	}
 	s.logs.db, s.logs.logs = s.db, map[string]*orgLog{}
+	s.blocks.open(s.db, s.cfg.IndexBytes, s.cfg.ColumnBytes)
+	s.sealer = newSealer(s)
 	s.kv.db = s.db
 	s.receipts = newReceipts(s.db, s.cfg.IdempotencyWindow, s.cfg.windowReceipts)
 	err := s.receipts.load(func(err error) {
@@ -224,6 +247,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.fs.release()
+	s.sealer.close()
 	s.queue.close(errClosed)
 	s.committing.Wait()
 	close(s.receipts.work)

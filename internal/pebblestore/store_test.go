@@ -17,7 +17,7 @@ import (
 // make flushes, compactions and rewrites happen in short tests.
 func testConfig(t testing.TB, fs vfs.FS) Config {
 	cfg := Config{
-		Dir: "/data/store", CacheBytes: 1 << 20, MemTableBytes: 1 << 20, ReserveBytes: -1,
+		Dir: "/data/store", sealByHand: true, CacheBytes: 1 << 20, MemTableBytes: 1 << 20, ReserveBytes: -1,
 		IdempotencyWindow: 100 * 365 * 24 * time.Hour, windowReceipts: 400, retryEvery: time.Millisecond, fs: fs,
 		Logger: slog.New(slog.DiscardHandler),
 		tune: func(o *pebble.Options) {

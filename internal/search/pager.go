@@ -68,13 +68,21 @@ func (p *Pager) Skips(first, last int64) bool {
 	if last < from || first >= to {
 		return true
 	}
-	earliest, latest := p.open()
+	earliest, latest := p.Open()
 	return last < earliest || first > latest
 }
 
-// open bounds the occurred_at, both included, of what can still be on the page by
-// where it begins and what is found.
-func (p *Pager) open() (earliest, latest int64) {
+// Wants reports whether an entry with that place would be on the page if it
+// matched. It is safe to be called concurrently with itself.
+func (p *Pager) Wants(key Key) bool {
+	return key.Seq < p.cursor.Bound &&
+		(!p.cursor.Started || p.cursor.Last.Before(key, p.req.Ascending)) &&
+		(!p.full || key.Before(KeyOf(p.found[len(p.found)-1]), p.req.Ascending))
+}
+
+// Open bounds the occurred_at, both included (Unix nanoseconds), of what can still
+// be on the page by where it begins and what is found.
+func (p *Pager) Open() (earliest, latest int64) {
 	earliest, latest = math.MinInt64, math.MaxInt64
 	begin, end := &earliest, &latest
 	if !p.req.Ascending {
@@ -91,13 +99,7 @@ func (p *Pager) open() (earliest, latest int64) {
 
 // Offer puts a copy of the entry on the page when it belongs there.
 func (p *Pager) Offer(e *event.Entry) {
-	key := KeyOf(e)
-	switch {
-	case e.Seq >= p.cursor.Bound:
-	case p.cursor.Started && !p.cursor.Last.Before(key, p.req.Ascending):
-	case p.full && !key.Before(KeyOf(p.found[len(p.found)-1]), p.req.Ascending):
-	case !p.match.Match(e):
-	default:
+	if p.Wants(KeyOf(e)) && p.match.Match(e) {
 		p.insert(e.Clone())
 	}
 }

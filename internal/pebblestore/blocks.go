@@ -1,0 +1,319 @@
+package pebblestore
+
+import (
+	"bytes"
+	"cmp"
+	"container/list"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/stelehq/stele/internal/block"
+)
+
+// maxParts is how many parts of a block its keys can number.
+const maxParts = math.MaxUint16
+
+// sealedBlock is a block in the store. It is immutable but for what is kept of
+// its parts.
+type sealedBlock struct {
+	org string
+	*block.Header
+	// newest is the newest occurred_at of this block and all before it.
+	newest int64
+	// filter is kept once it was read, as long as there is room for filters.
+	filter atomic.Pointer[block.Filter]
+}
+
+// end is the seq after the last entry.
+func (b *sealedBlock) end() uint64 { return b.FirstSeq + uint64(b.Rows) } //nolint:gosec // 1..block.MaxRows
+
+// memory is what is kept of the block outside of the cache of readers.
+func (b *sealedBlock) memory() int64 {
+	n := 64 + b.MemoryBytes()
+	if f := b.filter.Load(); f != nil {
+		n += f.MemoryBytes()
+	}
+	return int64(n)
+}
+
+// sealedView is the blocks of a log at one moment: one after the other, without a
+// gap, from the first entry. It is immutable.
+type sealedView struct {
+	blocks []*sealedBlock
+}
+
+// end is the seq of the first entry that is not in a block.
+func (v *sealedView) end() uint64 {
+	if len(v.blocks) == 0 {
+		return 0
+	}
+	return v.blocks[len(v.blocks)-1].end()
+}
+
+// find returns the number of the block that has an entry, len(v.blocks) for one
+// after them.
+func (v *sealedView) find(seq uint64) int {
+	return sort.Search(len(v.blocks), func(i int) bool { return v.blocks[i].end() > seq })
+}
+
+// replace returns the view in which blocks take the place of all from the same
+// seq on.
+func (v *sealedView) replace(blocks []*sealedBlock) *sealedView {
+	keep := v.find(blocks[0].FirstSeq)
+	next := &sealedView{blocks: make([]*sealedBlock, 0, keep+len(blocks))}
+	next.blocks = append(append(next.blocks, v.blocks[:keep]...), blocks...)
+	next.age(keep)
+	return next
+}
+
+// age sets the newest of the blocks from the i-th on.
+func (v *sealedView) age(i int) {
+	for ; i < len(v.blocks); i++ {
+		b := v.blocks[i]
+		b.newest = b.MaxOccurred
+		if i > 0 {
+			b.newest = max(b.newest, v.blocks[i-1].newest)
+		}
+	}
+}
+
+// blockIndex is what memory holds of blocks: their headers, by log, and their
+// filters; both are read when they are needed and forgotten when others need the
+// room. Decoded columns are in the cache of readers.
+type blockIndex struct {
+	db      *pebble.DB
+	max     int64 // bytes of headers and filters
+	readers readerCache
+
+	clock atomic.Uint64
+	used  atomic.Int64 // bytes of headers and filters, about
+
+	mu     sync.Mutex
+	loaded map[*orgLog]struct{} // those with a view
+}
+
+func (x *blockIndex) open(db *pebble.DB, indexBytes, columnBytes int64) {
+	x.db, x.max, x.loaded = db, indexBytes, map[*orgLog]struct{}{}
+	x.readers.max, x.readers.byBlock = columnBytes, map[*sealedBlock]*list.Element{}
+}
+
+// sealedEnd returns the seq of a log's first entry that is not in a block, from
+// the last block alone.
+func sealedEnd(db pebble.Reader, org string) (end uint64, err error) {
+	prefix := appendOrgKey(nil, kindBlock, org)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	if err != nil {
+		return 0, err
+	}
+	if it.Last() {
+		var value []byte
+		var h *block.Header
+		if value, err = it.ValueAndErr(); err == nil {
+			h, err = decodeHeader(it.Key(), value)
+		}
+		if err == nil {
+			end = h.FirstSeq + uint64(h.Rows) //nolint:gosec // 1..block.MaxRows
+		}
+	}
+	return end, errors.Join(err, it.Error(), it.Close())
+}
+
+// sealed is the part of an orgLog that is about blocks.
+type sealed struct {
+	view atomic.Pointer[sealedView] // nil when it is not in memory
+	// touched is when the view was used last, by the index's clock.
+	touched atomic.Uint64
+	// mu is held while the view is read from disk, and by the sealer from before
+	// it writes until the new view can be seen.
+	mu sync.Mutex
+	// pinned says that the view must stay, since the sealer is at work on it.
+	// The index's mu guards it.
+	pinned bool
+}
+
+// view returns the blocks of a log as they are now.
+func (x *blockIndex) view(log *orgLog) (*sealedView, error) {
+	log.sealed.touched.Store(x.clock.Add(1))
+	if v := log.sealed.view.Load(); v != nil {
+		return v, nil
+	}
+	log.sealed.mu.Lock()
+	defer log.sealed.mu.Unlock()
+	return x.viewLocked(log)
+}
+
+// viewLocked is view for who holds the log's sealed.mu.
+func (x *blockIndex) viewLocked(log *orgLog) (*sealedView, error) {
+	if v := log.sealed.view.Load(); v != nil {
+		return v, nil
+	}
+	v, err := loadView(x.db, log.org)
+	if err != nil {
+		return nil, err
+	}
+	x.keep(log, v)
+	return v, nil
+}
+
+// keep makes a view the one that is in memory.
+func (x *blockIndex) keep(log *orgLog, v *sealedView) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	log.sealed.view.Store(v)
+	x.loaded[log] = struct{}{}
+	var size int64
+	for _, b := range v.blocks {
+		size += b.memory()
+	}
+	if x.used.Add(size) > x.max { // counts blocks again that were in the view before
+		x.evict(log)
+	}
+}
+
+// pin has a log's view stay in memory, or no longer.
+func (x *blockIndex) pin(log *orgLog, on bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	log.sealed.pinned = on
+}
+
+// forget drops what is kept of a log that is gone.
+func (x *blockIndex) forget(log *orgLog) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.loaded, log)
+}
+
+// evict forgets the views used longest ago, but keep's, until a quarter of the
+// room is free. x.mu is held.
+func (x *blockIndex) evict(keep *orgLog) {
+	type candidate struct {
+		log     *orgLog
+		touched uint64
+		size    int64
+	}
+	var all []candidate
+	var used int64
+	for log := range x.loaded {
+		c := candidate{log: log, touched: log.sealed.touched.Load()}
+		if v := log.sealed.view.Load(); v != nil {
+			for _, b := range v.blocks {
+				c.size += b.memory()
+			}
+		}
+		used += c.size
+		if log != keep && !log.sealed.pinned {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(a.touched, b.touched) })
+	for _, c := range all {
+		if used <= x.max/4*3 {
+			break
+		}
+		c.log.sealed.view.Store(nil)
+		delete(x.loaded, c.log)
+		used -= c.size
+	}
+	x.used.Store(used)
+}
+
+// loadView reads the headers of a log's blocks.
+func loadView(db pebble.Reader, org string) (*sealedView, error) {
+	v := &sealedView{}
+	prefix := appendOrgKey(nil, kindBlock, org)
+	err := eachRowIn(db, prefix, prefixEnd(prefix), func(key, value []byte) error {
+		h, err := decodeHeader(key, value)
+		if err != nil {
+			from, _ := keyNumber(key)
+			return corrupt(org, from, from+1, "block", err)
+		}
+		if h.FirstSeq != v.end() {
+			return corrupt(org, min(v.end(), h.FirstSeq), max(v.end(), h.FirstSeq), "blocks do not follow each other", nil)
+		}
+		v.blocks = append(v.blocks, &sealedBlock{org: org, Header: h})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read blocks: %w", err)
+	}
+	v.age(0)
+	return v, nil
+}
+
+// encodeHeader and decodeHeader are the value of a block: its header, sealed under
+// its key.
+func encodeHeader(key, header []byte) []byte {
+	value := append(make([]byte, 0, 1+len(header)+sumBytes), valueVersion)
+	return seal(key, append(value, header...), 0)
+}
+
+func decodeHeader(key, value []byte) (*block.Header, error) {
+	b, err := unseal(key, value)
+	if err != nil {
+		return nil, err
+	}
+	h, err := block.ParseHeader(b)
+	if err != nil {
+		return nil, err
+	}
+	if first, ok := keyNumber(key); !ok || first != h.FirstSeq {
+		return nil, fmt.Errorf("it begins with seq %d", h.FirstSeq)
+	}
+	return h, nil
+}
+
+// errMoved says that a block is no longer where it was: other blocks have its
+// entries now. Whoever gets it looks at the log's view again.
+var errMoved = errors.New("a part of the block is not there")
+
+// fetch returns a function that reads the parts of a block.
+func (x *blockIndex) fetch(b *sealedBlock) func(part int) ([]byte, error) { return fetchPart(x.db, b) }
+
+func fetchPart(db pebble.Reader, b *sealedBlock) func(part int) ([]byte, error) {
+	return func(part int) ([]byte, error) {
+		value, closer, err := db.Get(partKey(nil, b.org, b.Header, part))
+		if errors.Is(err, pebble.ErrNotFound) {
+			return nil, errMoved
+		}
+		if err != nil {
+			return nil, err
+		}
+		value = bytes.Clone(value)
+		return value, closer.Close()
+	}
+}
+
+// filter returns the filter of a block, and keeps it while there is room.
+func (x *blockIndex) filter(b *sealedBlock) (*block.Filter, error) {
+	if f := b.filter.Load(); f != nil {
+		return f, nil
+	}
+	part, err := x.fetch(b)(block.FilterPart)
+	if err != nil {
+		return nil, err
+	}
+	f, err := block.ParseFilter(b.Header, part)
+	if err != nil {
+		return nil, err
+	}
+	if size := int64(f.MemoryBytes()); x.used.Load()+size <= x.max && b.filter.CompareAndSwap(nil, f) {
+		x.used.Add(size)
+	}
+	return f, nil
+}
+
+// reader returns a reader of a block whose decoded columns are kept; release gives
+// it back.
+func (x *blockIndex) reader(b *sealedBlock) *block.Reader {
+	return x.readers.get(b, func() *block.Reader { return block.NewReader(b.Header, x.fetch(b)) })
+}
+
+func (x *blockIndex) release(b *sealedBlock) { x.readers.put(b) }

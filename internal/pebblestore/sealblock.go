@@ -1,0 +1,219 @@
+package pebblestore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/stelehq/stele/internal/block"
+	"github.com/stelehq/stele/internal/event"
+)
+
+// mergeFactor is how much larger than what comes after it a block may be and still
+// be merged with that: entries of an organization that grows slowly are encoded
+// again with every growth of their block by that factor.
+const mergeFactor = 2
+
+// blockBuilder makes blocks of rows and of smaller blocks and puts them in their
+// place. One at a time: mu.
+type blockBuilder struct {
+	s *Store
+
+	mu  sync.Mutex
+	enc *block.Encoder
+
+	// Of the range that is being sealed.
+	log    *orgLog
+	batch  *pebble.Batch
+	next   uint64 // seq of the next entry
+	blocks []*sealedBlock
+	stats  SealStats
+	event  event.Event
+}
+
+func newBlockBuilder(s *Store) *blockBuilder {
+	return &blockBuilder{s: s, enc: block.NewEncoder(block.Fast)}
+}
+
+// seal has all entries of a log below to in blocks: those that are rows, up to the
+// end of a range at most, and those of small blocks before them in the range. A
+// commit ended at to, or a range does.
+func (b *blockBuilder) seal(log *orgLog, to uint64) (SealStats, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.s.blocks.pin(log, true)
+	defer b.s.blocks.pin(log, false)
+	view, err := b.s.blocks.view(log)
+	if err != nil {
+		return SealStats{}, err
+	}
+	if view.end() >= to {
+		return SealStats{}, nil
+	}
+	old := b.absorbed(view, to)
+	b.log, b.blocks, b.stats = log, nil, SealStats{}
+	b.batch = b.s.db.NewBatch()
+	defer func() { b.batch = nil }()
+	if err := b.encode(old, view.end(), to); err != nil {
+		_ = b.batch.Close() // nothing of it was written
+		return SealStats{}, fmt.Errorf("seal entries %d to %d: %w", view.end(), to-1, err)
+	}
+	if err := b.remove(old, view.end(), to); err != nil {
+		_ = b.batch.Close()
+		return SealStats{}, fmt.Errorf("seal entries %d to %d: %w", view.end(), to-1, err)
+	}
+	if err := b.write(view); err != nil {
+		return SealStats{}, fmt.Errorf("seal entries %d to %d: %w", view.end(), to-1, err)
+	}
+	for _, o := range old {
+		b.s.blocks.readers.forget(o)
+	}
+	return b.stats, nil
+}
+
+// absorbed returns the blocks that are to be merged with the rows up to to: all of
+// the range when that ends there, otherwise those that are not much larger than
+// what comes after them.
+func (b *blockBuilder) absorbed(view *sealedView, to uint64) []*sealedBlock {
+	rows := b.s.cfg.rangeRows
+	start := (to - 1) / rows * rows
+	whole := to-start == rows
+	n := to - view.end()
+	i := len(view.blocks)
+	for ; i > 0; i-- {
+		prev := view.blocks[i-1]
+		if prev.FirstSeq < start || !whole && uint64(prev.Rows) > mergeFactor*n { //nolint:gosec // 1..block.MaxRows
+			break
+		}
+		n += uint64(prev.Rows) //nolint:gosec // 1..block.MaxRows
+	}
+	return view.blocks[i:]
+}
+
+// encode makes blocks of old and of the rows from ≤ seq < to and puts them in the
+// batch.
+func (b *blockBuilder) encode(old []*sealedBlock, from, to uint64) error {
+	b.next = from
+	if len(old) > 0 {
+		b.next = old[0].FirstSeq
+	}
+	b.enc.Reset(b.next)
+	for _, o := range old {
+		r := block.NewReader(o.Header, b.s.blocks.fetch(o))
+		for e, err := range r.All(0, o.Rows, false) {
+			if err != nil {
+				return err
+			}
+			if err := b.add(&e.Event, e.ReceivedAt); err != nil {
+				return err
+			}
+		}
+		b.stats.Merged += o.Rows
+	}
+	w := runWalk{s: b.s, log: b.log, from: from, to: to, visit: b.run}
+	if err := w.walk(context.Background()); err != nil {
+		return err
+	}
+	return b.finish()
+}
+
+// run adds the rows of a run.
+func (b *blockBuilder) run(r *runReader, from, to uint64, _ bool) error {
+	if err := r.unpack(); err != nil {
+		return corrupt(b.log.org, r.first, r.end(), "run", err)
+	}
+	for seq := from; seq < to; seq++ {
+		if err := event.DecodeRow(r.row(int(seq-r.first)), &b.event); err != nil { //nolint:gosec // within the run
+			return corrupt(b.log.org, seq, seq+1, "row", err)
+		}
+		if err := b.add(&b.event, r.receivedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *blockBuilder) add(ev *event.Event, receivedAt int64) error {
+	if !b.enc.Add(ev, receivedAt) {
+		if err := b.finish(); err != nil {
+			return err
+		}
+		b.enc.Reset(b.next)
+		if !b.enc.Add(ev, receivedAt) {
+			return fmt.Errorf("entry %d does not fit an empty block", b.next)
+		}
+	}
+	b.next++
+	b.stats.Rows++
+	return nil
+}
+
+// finish puts the block that is being made in the batch.
+func (b *blockBuilder) finish() error {
+	parts := b.enc.Finish()
+	h, err := block.ParseHeader(parts[block.HeaderPart])
+	if err != nil {
+		return err
+	}
+	if len(parts) > maxParts {
+		return fmt.Errorf("a block of %d parts", len(parts))
+	}
+	org := b.log.org
+	key := blockKey(nil, org, h.FirstSeq)
+	if err := b.batch.Set(key, encodeHeader(key, parts[block.HeaderPart]), nil); err != nil {
+		return err
+	}
+	for i, part := range parts {
+		if i == block.HeaderPart {
+			continue
+		}
+		key = partKey(key[:0], org, h, i)
+		if err := b.batch.Set(key, part, nil); err != nil {
+			return err
+		}
+	}
+	b.blocks = append(b.blocks, &sealedBlock{org: org, Header: h})
+	b.stats.Blocks++
+	b.stats.Bytes += h.Bytes
+	return nil
+}
+
+// remove has the batch remove what the new blocks take the place of: old blocks,
+// but for a header that the batch has replaced, and the runs from ≤ seq < to.
+func (b *blockBuilder) remove(old []*sealedBlock, from, to uint64) error {
+	org := b.log.org
+	for _, o := range old {
+		if !slices.ContainsFunc(b.blocks, func(n *sealedBlock) bool { return n.FirstSeq == o.FirstSeq }) {
+			if err := b.batch.Delete(blockKey(nil, org, o.FirstSeq), nil); err != nil {
+				return err
+			}
+		}
+		for part := block.HeaderPart + 1; part < o.Parts; part++ {
+			if err := b.batch.Delete(partKey(nil, org, o.Header, part), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return b.batch.DeleteRange(runKey(nil, org, from), runKey(nil, org, to), nil)
+}
+
+// write applies the batch, unsynced: until it is durable the rows are. The view
+// changes with it.
+func (b *blockBuilder) write(view *sealedView) error {
+	log := b.log
+	log.sealed.mu.Lock()
+	defer log.sealed.mu.Unlock()
+	if log.dropping.Load() {
+		_ = b.batch.Close() // nothing of it was written
+		return errDropped
+	}
+	b.s.space.spend(b.batch.Len())
+	if err := b.s.apply(b.batch, pebble.NoSync); err != nil {
+		return err // Pebble may still hold the batch
+	}
+	b.s.blocks.keep(log, view.replace(b.blocks))
+	return b.batch.Close()
+}
