@@ -1,6 +1,7 @@
 package block_test
 
 import (
+	"bytes"
 	"fmt"
 	"syscall"
 	"testing"
@@ -203,6 +204,57 @@ func BenchmarkFilter(b *testing.B) {
 		})
 		b.Run(q.name+"/warm", func(b *testing.B) {
 			r := block.NewReader(h, fetchFrom(parts))
+			measure(b, 1, func() { run(r) })
+		})
+	}
+}
+
+// BenchmarkQuery is what a page of a store's answer costs a block: the rows with
+// one value, and two of them. Cold is with nothing decoded and parts that are
+// copied when they are fetched.
+func BenchmarkQuery(b *testing.B) {
+	h, parts := benchBlock(b)
+	var e event.Entry
+	if _, err := block.NewReader(h, fetchFrom(parts)).Row(77, &e, nil); err != nil {
+		b.Fatal(err)
+	}
+	action, actor, target := e.Action, e.Actor.ID, e.Targets[0].ID
+	var scratch []byte
+	for _, q := range []struct {
+		name  string
+		field block.Field
+		value []byte
+	}{{"action", block.FieldAction, action}, {"actor", block.FieldActorID, actor}, {"target", block.FieldTargetID, target}} {
+		run := func(r *block.Reader) {
+			var codes block.Codes
+			rows := r.NewRows()
+			if err := r.Equal(q.field, q.value, &codes); err != nil {
+				b.Fatal(err)
+			}
+			if err := r.Rows(&codes, nil, rows); err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for i := range rows.Backward() {
+				var err error
+				if scratch, err = r.Row(i, &e, scratch); err != nil {
+					b.Fatal(err)
+				}
+				if n++; n == 2 {
+					break
+				}
+			}
+		}
+		fetch := fetchFrom(parts)
+		copied := func(part int) ([]byte, error) {
+			b, err := fetch(part)
+			return bytes.Clone(b), err
+		}
+		b.Run(q.name+"/cold", func(b *testing.B) {
+			measure(b, 1, func() { run(block.NewReader(h, copied)) })
+		})
+		b.Run(q.name+"/warm", func(b *testing.B) {
+			r := block.NewReader(h, copied)
 			measure(b, 1, func() { run(r) })
 		})
 	}

@@ -243,6 +243,22 @@ func TestHash(t *testing.T) {
 	}
 }
 
+func TestRadix(t *testing.T) {
+	var r radix
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 2*radixFrom).Draw(t, "n")
+		mask, seed := rapid.Uint64().Draw(t, "mask"), rapid.Uint64().Draw(t, "seed")
+		keys := make([]uint64, n)
+		for i := range keys {
+			keys[i] = spread(seed+uint64(i)) & mask
+		}
+		want := slices.Sorted(slices.Values(keys))
+		if r.sort(keys); !slices.Equal(keys, want) {
+			t.Fatalf("%x, want %x", keys, want)
+		}
+	})
+}
+
 func TestSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 300).Draw(t, "n")

@@ -2,7 +2,6 @@ package block
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"hash/maphash"
 	"slices"
@@ -127,15 +126,10 @@ func (d *texts) add(e *Encoder, text []byte) int {
 
 // sorter sorts the entries of a dictionary and tells where each went.
 type sorter struct {
-	order []sortKey
+	order []uint32 // numbers by rank
 	rank  []uint16 // by number
-}
-
-// sortKey is an entry with the first bytes of its text, which decide most
-// comparisons.
-type sortKey struct {
-	prefix uint64
-	number uint32
+	keys  []uint64
+	radix radix
 }
 
 // sort orders n entries by text, and those with equal texts as less has it.
@@ -152,21 +146,31 @@ func (s *sorter) sort(n int, text func(i int) []byte, less func(a, b int) int) {
 	})
 }
 
-// sortBy orders n entries by a number, and those with equal ones as less has it.
+// sortBy orders n entries, at most maxCodes, by a number, of which the high 48
+// bits decide, and those with equal ones as less has it.
 func (s *sorter) sortBy(n int, prefix func(i int) uint64, less func(i, j int) int) {
-	s.order = s.order[:0]
+	s.keys = s.keys[:0]
 	for i := range n {
-		s.order = append(s.order, sortKey{prefix(i), uint32(i)})
+		s.keys = append(s.keys, prefix(i)&^maxCodes|uint64(i))
 	}
-	slices.SortFunc(s.order, func(a, b sortKey) int {
-		if c := cmp.Compare(a.prefix, b.prefix); c != 0 {
-			return c
+	s.radix.sort(s.keys)
+	s.order = s.order[:0]
+	for _, k := range s.keys {
+		s.order = append(s.order, uint32(k&maxCodes))
+	}
+	for lo := 0; lo < n; {
+		hi := lo + 1
+		for hi < n && s.keys[hi]>>16 == s.keys[lo]>>16 {
+			hi++
 		}
-		return less(int(a.number), int(b.number))
-	})
+		if hi-lo > 1 {
+			slices.SortFunc(s.order[lo:hi], func(a, b uint32) int { return less(int(a), int(b)) })
+		}
+		lo = hi
+	}
 	s.rank = slices.Grow(s.rank[:0], n)[:n]
-	for r, k := range s.order {
-		s.rank[k.number] = uint16(r)
+	for r, number := range s.order {
+		s.rank[number] = uint16(r)
 	}
 }
 

@@ -184,7 +184,7 @@ func (e *Encoder) Finish() [][]byte {
 
 // sortedText gives the texts of a sorted dictionary in order.
 func (e *Encoder) sortedText(d *texts, s *sorter) func(int) []byte {
-	return func(i int) []byte { return e.arena.at(d.spans[s.order[i].number]) }
+	return func(i int) []byte { return e.arena.at(d.spans[s.order[i]]) }
 }
 
 // timeUnit returns the largest power of 1000 that all times are multiples of, and

@@ -118,12 +118,13 @@ type filterBuilder struct {
 	alone  []uint32
 	order  []uint64
 	which  []byte
+	radix  radix
 }
 
 // build makes the filter of keys, which it sorts and rids of duplicates. try is
 // the number of the seed; when none does the filter lets everything pass.
 func (b *filterBuilder) build() (f Filter, try int) {
-	slices.Sort(b.keys)
+	b.radix.sort(b.keys)
 	b.keys = slices.Compact(b.keys)
 	f.size(len(b.keys))
 	for try = range filterTries {

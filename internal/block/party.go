@@ -111,8 +111,8 @@ func (d *parties) finish(a *arena) {
 	d.ends = d.ends[:0]
 	end := 0
 	for r := range d.idents {
-		number := d.identSort.order[r].number
-		for end < len(d.profiles) && d.profiles[d.profileSort.order[end].number].ident == number {
+		number := d.identSort.order[r]
+		for end < len(d.profiles) && d.profiles[d.profileSort.order[end]].ident == number {
 			end++
 		}
 		d.ends = append(d.ends, uint32(end))
@@ -126,7 +126,7 @@ func (d *parties) sortProfiles(a *arena) {
 		return
 	}
 	d.profileSort.sortBy(len(d.profiles), func(i int) uint64 {
-		return uint64(d.identSort.rank[d.profiles[i].ident])
+		return uint64(d.identSort.rank[d.profiles[i].ident]) << 16
 	}, func(i, j int) int {
 		p, q := &d.profiles[i], &d.profiles[j]
 		return cmp.Or(bytes.Compare(a.at(p.nameSpan()), a.at(q.nameSpan())), bytes.Compare(a.at(p.metaSpan()), a.at(q.metaSpan())))

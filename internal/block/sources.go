@@ -90,21 +90,21 @@ func (e *Encoder) setSource(c column, s *source) {
 func (d *parties) setSource(a *arena, c column, s *source) {
 	switch c {
 	case 0:
-		s.text = func(i int) []byte { return a.at(d.types.spans[d.typeSort.order[i].number]) }
+		s.text = func(i int) []byte { return a.at(d.types.spans[d.typeSort.order[i]]) }
 	case 1:
-		s.num = func(i int) uint64 { return uint64(d.typeSort.rank[d.idents[d.identSort.order[i].number].typ]) }
+		s.num = func(i int) uint64 { return uint64(d.typeSort.rank[d.idents[d.identSort.order[i]].typ]) }
 	case 2:
-		s.text = func(i int) []byte { return a.at(d.idents[d.identSort.order[i].number].id) }
+		s.text = func(i int) []byte { return a.at(d.idents[d.identSort.order[i]].id) }
 	case 3:
 		s.num = func(i int) uint64 { return uint64(d.ends[i]) }
 	case 4:
-		s.text = func(i int) []byte { return a.at(d.profiles[d.profileSort.order[i].number].nameSpan()) }
+		s.text = func(i int) []byte { return a.at(d.profiles[d.profileSort.order[i]].nameSpan()) }
 	case 5:
-		s.text = func(i int) []byte { return a.at(d.profiles[d.profileSort.order[i].number].metaSpan()) }
+		s.text = func(i int) []byte { return a.at(d.profiles[d.profileSort.order[i]].metaSpan()) }
 	}
 }
 
-func (e *Encoder) actionAt(i int) *action { return &e.actions.entries[e.actionSort.order[i].number] }
+func (e *Encoder) actionAt(i int) *action { return &e.actions.entries[e.actionSort.order[i]] }
 
 // ranked gives codes by the place of their entry in the sorted dictionary.
 func ranked(codes []uint16, s *sorter) func(int) uint64 {

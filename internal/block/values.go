@@ -1,6 +1,10 @@
 package block
 
-import "bytes"
+import (
+	"bytes"
+	"hash/maphash"
+	"math/bits"
+)
 
 // Value is one value of a field and in how many rows it is. Text is valid for as
 // long as it is referenced, and not to be changed.
@@ -93,7 +97,7 @@ func (r *Reader) whole(g *grouping, about column) *grouping {
 
 // groupActions groups actions by version or registration.
 func (r *Reader) groupActions(f Field) (*grouping, error) {
-	g, numbers := &grouping{}, map[string]uint32{}
+	g, numbers := &grouping{}, newNumbering(0)
 	for i := range r.h.counts[perAction] {
 		value, err := r.actionValue(f, i)
 		if err != nil {
@@ -106,7 +110,8 @@ func (r *Reader) groupActions(f Field) (*grouping, error) {
 
 // groupAny groups texts that are in no order.
 func (r *Reader) groupAny(col column) (*grouping, error) {
-	g, numbers := &grouping{}, map[string]uint32{}
+	n := r.h.table[col].n
+	g, numbers := &grouping{of: make([]uint32, 0, n)}, newNumbering(n)
 	err := r.eachChunk(col, func(_ int, c *chunk) error {
 		for i := range c.texts.ends {
 			g.addAny(c.texts.at(i), numbers)
@@ -116,14 +121,29 @@ func (r *Reader) groupAny(col column) (*grouping, error) {
 	return g, err
 }
 
-func (g *grouping) addAny(text []byte, numbers map[string]uint32) {
-	n, ok := numbers[string(text)]
-	if !ok {
-		n = uint32(len(g.texts)) //nolint:gosec // small
-		g.texts = append(g.texts, text)
-		numbers[string(text)] = n
+// numbering finds the numbers of texts that are in no order.
+type numbering struct {
+	table table
+	seed  maphash.Seed
+}
+
+// newNumbering returns a numbering with room for n texts.
+func newNumbering(n int) *numbering {
+	size := 1 << bits.Len(uint(2*n|63)) //nolint:gosec // not negative
+	return &numbering{table: table{slots: make([]uint64, size), hashes: make([]uint64, 0, n)}, seed: maphash.MakeSeed()}
+}
+
+func (g *grouping) addAny(text []byte, numbers *numbering) {
+	hash := maphash.Bytes(numbers.seed, text)
+	n, next := numbers.table.lookup(hash, hash)
+	for n >= 0 && !bytes.Equal(g.texts[n], text) {
+		n, next = numbers.table.lookup(hash, next)
 	}
-	g.of = append(g.of, n)
+	if n < 0 {
+		n = numbers.table.add(hash)
+		g.texts = append(g.texts, text)
+	}
+	g.of = append(g.of, uint32(n)) //nolint:gosec // small
 }
 
 // groupTypes groups profiles by type.
