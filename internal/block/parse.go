@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"unsafe"
 )
 
 // maxTime is the latest occurred_at that an event may have.
@@ -296,6 +295,7 @@ func readSum(in *input) uint32 {
 
 // MemoryBytes is what the header takes, about.
 func (h *Header) MemoryBytes() int {
-	return int(unsafe.Sizeof(*h)) + 8*cap(h.Days) + 4*cap(h.pathKinds) + int(unsafe.Sizeof(tableColumn{}))*cap(h.table) +
-		int(unsafe.Sizeof(partInfo{}))*cap(h.parts) + 4*cap(h.starts) + cap(h.separators) + 4*cap(h.separatorEnds) + 4*cap(h.slots)
+	const header, column, part = 448, 56, 12
+	return header + 8*cap(h.Days) + 4*cap(h.pathKinds) + column*cap(h.table) + part*cap(h.parts) +
+		4*cap(h.starts) + cap(h.separators) + 4*cap(h.separatorEnds) + 4*cap(h.slots)
 }

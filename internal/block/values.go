@@ -129,7 +129,7 @@ type numbering struct {
 
 // newNumbering returns a numbering with room for n texts.
 func newNumbering(n int) *numbering {
-	size := 1 << bits.Len(uint(2*n|63)) //nolint:gosec // not negative
+	size := 1 << bits.Len(uint(2*n|63))
 	return &numbering{table: table{slots: make([]uint64, size), hashes: make([]uint64, 0, n)}, seed: maphash.MakeSeed()}
 }
 
