@@ -81,6 +81,7 @@ func (a *App) openLog(ctx context.Context) error {
 		Logger:            a.cfg.Logger,
 		Unsynced:          a.cfg.unsynced,
 		OnCommit:          a.metrics.group,
+		OnSeal:            a.metrics.seal,
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", a.cfg.Data, err)

@@ -16,6 +16,8 @@ type metrics struct {
 	events, duplicates, bytes prometheus.Counter
 	commits, failures         *prometheus.CounterVec
 	seconds, size             prometheus.Histogram
+	sealed                    prometheus.Counter
+	sealing                   prometheus.Histogram
 	queue                     prometheus.Gauge
 }
 
@@ -42,12 +44,17 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "stele_commit_events", Help: "Events in a group of commits.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 9),
 		}),
+		sealed: counter("stele_sealed_events_total", "Events put in blocks; those of merged blocks again."),
+		sealing: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "stele_seal_seconds", Help: "Time to seal one range of events.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 12),
+		}),
 		queue: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last.",
 		}),
 	}
 	registry.MustRegister(
-		m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.queue,
+		m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.sealed, m.sealing, m.queue,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -58,6 +65,12 @@ func (m *metrics) group(s pebblestore.CommitStats) {
 	m.commits.WithLabelValues(result(s.Err)).Inc()
 	m.seconds.Observe(s.Duration.Seconds())
 	m.size.Observe(float64(s.Rows))
+}
+
+// seal is called by the store after a range of events was put in blocks.
+func (m *metrics) seal(s pebblestore.SealStats) {
+	m.sealed.Add(float64(s.Rows))
+	m.sealing.Observe(s.Duration.Seconds())
 }
 
 // commit is called by the ledger after each round of an owner.
@@ -91,6 +104,10 @@ func (m *metrics) watchStore(store *pebblestore.Store) {
 	gauge("stele_store_waiting", "Commits of organizations that wait for a group.", func(s pebblestore.Stats) float64 { return float64(s.Waiting) })
 	gauge("stele_store_compaction_debt_bytes", "Table data that waits to be compacted.", func(s pebblestore.Stats) float64 { return float64(s.CompactionDebtBytes) })
 	gauge("stele_store_receipts", "Idempotency receipts remembered.", func(s pebblestore.Stats) float64 { return float64(s.Receipts) })
+	gauge("stele_store_unsealed_events", "Events that are rows and in no block.", func(s pebblestore.Stats) float64 { return float64(s.UnsealedEntries) })
+	gauge("stele_store_due_events", "Events that are about to be put in blocks.", func(s pebblestore.Stats) float64 { return float64(s.DueEntries) })
+	gauge("stele_store_index_bytes", "Memory of the headers and filters of blocks.", func(s pebblestore.Stats) float64 { return float64(s.IndexBytes) })
+	gauge("stele_store_column_bytes", "Memory of the decoded columns of blocks.", func(s pebblestore.Stats) float64 { return float64(s.ColumnBytes) })
 	gauge("stele_store_failed", "1 when the store takes no more commits until it is restarted.", func(s pebblestore.Stats) float64 {
 		if s.Failed != nil {
 			return 1

@@ -73,3 +73,10 @@ func (c *readerCache) drop(el *list.Element) {
 	delete(c.byBlock, e.b)
 	c.used -= e.bytes
 }
+
+// size returns what the kept readers take.
+func (c *readerCache) size() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used
+}

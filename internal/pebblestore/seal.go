@@ -286,11 +286,32 @@ func (z *sealer) ripe(now time.Time) []*orgLog {
 		case p.rows() < staleRows:
 			delete(z.open, log)
 			p.since = time.Time{}
-		case p.rows() >= quietRows && now.Sub(p.changed) >= quietAfter, now.Sub(p.since) >= staleAfter:
+		case p.ripe(now):
 			list = append(list, log)
 		}
 	}
 	return list
+}
+
+// ripe reports whether rows that are no complete range have waited long enough.
+func (p *pending) ripe(now time.Time) bool {
+	return p.rows() >= quietRows && now.Sub(p.changed) >= quietAfter || now.Sub(p.since) >= staleAfter
+}
+
+// stats counts the entries that are in no block, and those of them that will be
+// soon: there are none of these once nothing was recorded for a while.
+func (z *sealer) stats(now time.Time) (unsealed, due uint64) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	for log := range z.open {
+		p := &log.pending
+		n := p.rows()
+		unsealed += n
+		if !p.broken && (!p.known || p.due > 0 || n >= quietRows || n >= staleRows && p.ripe(now)) {
+			due += n
+		}
+	}
+	return unsealed, due
 }
 
 // discover finds the logs that have rows, when the store was opened.

@@ -323,6 +323,13 @@ type Stats struct {
 	// Receipts is the number of receipts kept, and ReceiptWindows that of the
 	// windows they are in.
 	Receipts, ReceiptWindows int
+	// UnsealedEntries is how many entries of logs in use are rows and in no
+	// block, DueEntries how many of them are in complete ranges or have waited
+	// long enough, and are sealed next.
+	UnsealedEntries, DueEntries uint64
+	// IndexBytes and ColumnBytes are what headers and filters of blocks, and
+	// their decoded columns, take in memory.
+	IndexBytes, ColumnBytes int64
 	// CompactionDebtBytes is how much table data waits to be compacted.
 	CompactionDebtBytes uint64
 	// BackgroundFailures is the number of failures to write tables in a row.
@@ -344,6 +351,8 @@ func (s *Store) Stats() Stats {
 	}
 	st.FreeBytes, st.ReserveBytes = s.space.state()
 	st.Receipts, st.ReceiptWindows = s.receipts.size()
+	st.UnsealedEntries, st.DueEntries = s.sealer.stats(s.now())
+	st.IndexBytes, st.ColumnBytes = s.blocks.used.Load(), s.blocks.readers.size()
 	s.logs.mu.RLock()
 	defer s.logs.mu.RUnlock()
 	st.Logs = len(s.logs.logs)
