@@ -44,7 +44,7 @@ func TestBench(t *testing.T) {
 		"bulk":            r.Bulk.Rate > 0 && r.Bulk.Max > 0,
 		"single":          r.Single.Events == 60 && r.Serial.Events == 5,
 		"disk":            r.Disk.BytesPerEvent > 20,
-		"memory":          r.Memory.Loading > 1<<20 && r.Memory.Idle > 1<<20 && r.Memory.Exporting > 1<<20,
+		"memory":          r.Memory.Loading > 1<<20 && r.Memory.Settling > 1<<20 && r.Memory.Idle > 1<<20 && r.Memory.Exporting > 1<<20,
 		"restart":         r.Restart.Start > 0 && r.Restart.KillStart > 0,
 		"queries":         len(r.Queries) == 7 && r.Queries[0].Cold != nil && r.Queries[0].Runs == 3,
 		"exports":         len(r.Exports) == 2 && r.Exports[1].Rows > 1000 && r.Exports[1].Bytes > 1<<20/2,

@@ -24,6 +24,7 @@ const noProcess = -1
 // memoryReport is the resident set of the server, in bytes.
 type memoryReport struct {
 	Loading   int64 `json:"loading_peak_bytes"`
+	Settling  int64 `json:"settling_peak_bytes"`
 	Idle      int64 `json:"idle_bytes"`
 	Exporting int64 `json:"exporting_peak_bytes"`
 }

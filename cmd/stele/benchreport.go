@@ -135,7 +135,7 @@ func (r *benchReport) printRest(w io.Writer) error {
 	}
 	if r.Disk.Bytes > 0 {
 		line("disk: %.1f bytes an event, at rest %.1f s after the bulk load", r.Disk.BytesPerEvent, r.Disk.SettleSeconds)
-		line("memory: %d MiB loading, %d MiB idle, %d MiB exporting", r.Memory.Loading>>20, r.Memory.Idle>>20, r.Memory.Exporting>>20)
+		line("memory: %d MiB loading, %d MiB settling, %d MiB idle, %d MiB exporting", r.Memory.Loading>>20, r.Memory.Settling>>20, r.Memory.Idle>>20, r.Memory.Exporting>>20)
 	}
 	if r.Restart.Start > 0 {
 		line("restart: %.2f s to stop, %.2f s to start, %.2f s to start after kill -9; every log complete", r.Restart.Stop, r.Restart.Start, r.Restart.KillStart)

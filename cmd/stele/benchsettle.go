@@ -37,6 +37,7 @@ func (b *bench) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.report.Memory.Settling = max(b.report.Memory.Settling, b.memory.take(ctx))
 	if b.report.Disk.SettleSeconds == 0 {
 		b.report.Disk.SettleSeconds = took.Seconds()
 	}

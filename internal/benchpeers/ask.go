@@ -32,9 +32,9 @@ func statement(q workload.Question, query audit.Query) (string, []any, error) {
 	for _, f := range query.Filters {
 		switch f.Field {
 		case audit.FieldAction:
-			where = append(where, "action = any("+arg(f.Values)+")")
+			where = append(where, "action"+oneOf(f.Values, arg))
 		case audit.FieldActorID:
-			where = append(where, "actor_id = any("+arg(f.Values)+")")
+			where = append(where, "actor_id"+oneOf(f.Values, arg))
 		case audit.FieldTargetID:
 			where = append(where, "targets @> "+arg(fmt.Sprintf(`[{"id":%q}]`, f.Values[0]))+"::jsonb")
 		case audit.FieldText:
@@ -55,6 +55,15 @@ func statement(q workload.Question, query audit.Query) (string, []any, error) {
 		return "select date_trunc('day', occurred_at), count(*) from events where " + strings.Join(where, " and ") + " group by 1 order by 1", args, nil
 	}
 	return fmt.Sprintf("select %s, received_at from events where %s order by occurred_at desc limit %d", columns, strings.Join(where, " and "), workload.PageSize), args, nil
+}
+
+// oneOf compares with values. One alone is compared with =, since PostgreSQL reads
+// an index in its order only then.
+func oneOf(values []string, arg func(any) string) string {
+	if len(values) == 1 {
+		return " = " + arg(values[0])
+	}
+	return " = any(" + arg(values) + ")"
 }
 
 // questions asks all of them, on one connection with prepared statements.

@@ -173,6 +173,19 @@ func TestStatements(t *testing.T) {
 	}
 }
 
+// TestRatio holds that the last column says how many times better Stele is.
+func TestRatio(t *testing.T) {
+	for want, l := range map[string]line{
+		"4.00": {pg: 10, stele: 40, more: true},
+		"0.25": {pg: 10, stele: 40},
+		"":     {pg: 0, stele: 40},
+	} {
+		if got := l.ratio(); got != want {
+			t.Errorf("%+v: ratio %q, want %q", l, got, want)
+		}
+	}
+}
+
 // TestCopyText holds that a row in the text form of COPY keeps its cells apart.
 func TestCopyText(t *testing.T) {
 	r := row{Action: "a\tb\\c\nd", Version: 7, OccurredAt: time.Unix(0, 0).UTC(), Targets: json.RawMessage(`[]`), Metadata: json.RawMessage(`{}`)}
