@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	bulkAfter  = 128  // rows that are put together one by one first
-	bulkFrom   = 1024 // rows from which decoding whole dictionaries is worth it
-	bulkWindow = 512  // rows whose codes are decoded together
+	bulkAfter  = 128 // rows that are put together one by one first
+	bulkFrom   = 8   // one row of so many must be left for whole dictionaries to be worth it
+	bulkWindow = 512 // rows whose codes are decoded together
 )
 
 // bulk puts many rows together: with whole dictionaries, so that a row is a few

@@ -266,7 +266,7 @@ func (w *rowWalk) end() {
 }
 
 func (w *rowWalk) row() (e *event.Entry, err error) {
-	if w.bulk == nil && w.done == bulkAfter && w.left >= bulkFrom {
+	if w.bulk == nil && w.done == bulkAfter && w.left >= w.r.h.Rows/bulkFrom {
 		if w.bulk, err = w.r.newBulk(); err != nil {
 			return nil, err
 		}
