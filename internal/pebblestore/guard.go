@@ -234,6 +234,8 @@ func (g *guardFS) create(name string, make func() (vfs.File, error)) (vfs.File, 
 		g.forgive("create", name, func() error { return g.persist(op) })
 		if g.frozen() {
 			f = nil // a file that was made all the same is found at the next start
+		} else {
+			f = &aheadFile{File: f}
 		}
 		return &guardedFile{File: f, fs: g, name: name, kind: kind}, nil
 	}
