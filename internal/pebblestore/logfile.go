@@ -3,10 +3,10 @@ package pebblestore
 import "github.com/cockroachdb/pebble/v2/vfs"
 
 const (
-	// aheadBytes is how much of a log is filled with zeros at a time.
-	aheadBytes = 256 << 10
-	// aheadLimit is the largest sync before which it is worth the writing.
-	aheadLimit = 64 << 10
+	// zeroBytes is how much of a log is filled with zeros at a time.
+	zeroBytes = 256 << 10
+	// zeroLimit is the largest sync before which it is worth the writing.
+	zeroLimit = 64 << 10
 )
 
 // aheadFile is a write-ahead log that is filled with zeros ahead of what is
@@ -25,7 +25,7 @@ type aheadFile struct {
 	filled   int64  // the file has bytes up to here
 	unsynced int64  // bytes written since the last sync
 	last     int64  // bytes written between the two syncs before
-	zeros    []byte // aheadBytes of them, once they were needed
+	zeros    []byte // zeroBytes of them, once they were needed
 }
 
 // Stat implements [vfs.File]. Pebble asks for the size of a log that it uses
@@ -53,11 +53,11 @@ func (a *aheadFile) Write(p []byte) (int, error) {
 // fill prepares the file for a write of n bytes. A disk that does not take zeros
 // is as full, or as broken, as one that does not take the write.
 func (a *aheadFile) fill(n int64) error {
-	if a.at+n <= a.filled || a.last > aheadLimit || a.unsynced+n > aheadLimit {
+	if a.at+n <= a.filled || a.last > zeroLimit || a.unsynced+n > zeroLimit {
 		return nil
 	}
 	if a.zeros == nil {
-		a.zeros = make([]byte, aheadBytes)
+		a.zeros = make([]byte, zeroBytes)
 	}
 	done, err := a.WriteAt(a.zeros, a.filled)
 	a.filled += int64(done)
