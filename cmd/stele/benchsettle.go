@@ -15,8 +15,9 @@ import (
 const (
 	// settleLook is how often the server is looked at, settleStill how often in
 	// a row nothing may have changed, and settleLimit when waiting ends anyway.
+	// Sealed rows are removed from disk some ten seconds after.
 	settleLook  = 250 * time.Millisecond
-	settleStill = 8
+	settleStill = 48
 	settleLimit = 15 * time.Minute
 )
 
@@ -71,7 +72,7 @@ func (t *benchTarget) settled(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if still++; !slices.Equal(now, last) {
+		if still++; !slices.Equal(now, last) || !slices.Contains(now, nothingDue) {
 			last, still, rest = now, 0, at
 		}
 		select {
@@ -83,6 +84,9 @@ func (t *benchTarget) settled(ctx context.Context) (time.Duration, error) {
 	return rest, nil
 }
 
+// nothingDue says that all is sealed that will be.
+const nothingDue = "stele_store_due_events 0"
+
 // storeGauges are the lines of the server's metrics that tell how its store
 // stands: disk, what waits to be compacted or sealed. Memory and the free space
 // of the disk change by themselves.
@@ -93,7 +97,7 @@ func (t *benchTarget) storeGauges(ctx context.Context) ([]string, error) {
 	}
 	var gauges []string
 	for line := range bytes.Lines(body) {
-		text := string(line)
+		text := strings.TrimSpace(string(line))
 		if strings.HasPrefix(text, "stele_store_") && !strings.HasPrefix(text, "stele_store_free_bytes") && !strings.HasPrefix(text, "stele_store_memory_bytes") {
 			gauges = append(gauges, text)
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,7 +75,8 @@ func (a *App) openLog(ctx context.Context) error {
 	var err error
 	a.Store, err = pebblestore.Open(pebblestore.Config{
 		Dir:               filepath.Join(a.cfg.Data, dbDir),
-		CacheBytes:        int64(a.cfg.CacheMiB) << 20,
+		CacheBytes:        int64(a.cfg.CacheMiB) << 19,
+		ColumnBytes:       int64(a.cfg.CacheMiB) << 19,
 		ReserveBytes:      reserve(a.cfg.ReserveMiB),
 		IdempotencyWindow: a.cfg.IdempotencyWindow,
 		Now:               a.cfg.Now,
@@ -206,6 +208,11 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		})
 	}
+	idle, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { giveBack(idle) })
+	defer watching.Wait()
+	defer stop()
 	return a.Server.Run(ctx, ln)
 }
 

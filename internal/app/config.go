@@ -35,8 +35,9 @@ type Config struct {
 	IdempotencyWindow time.Duration `help:"How long an idempotency key is remembered, 24h or more." env:"STELE_IDEMPOTENCY_WINDOW" default:"168h" placeholder:"DURATION"`
 	// ExportKeep is how long the file of an export can be downloaded.
 	ExportKeep time.Duration `help:"How long the file of an export is kept." env:"STELE_EXPORT_KEEP" default:"168h" placeholder:"DURATION"`
-	// CacheMiB is the size of the cache of table blocks.
-	CacheMiB int `name:"cache-mib" help:"Memory for the cache of stored blocks, in MiB." env:"STELE_CACHE_MIB" default:"128" placeholder:"MIB"`
+	// CacheMiB is the size of the caches of what was read: half of it as it is
+	// stored, half decoded.
+	CacheMiB int `name:"cache-mib" help:"Memory for caches of what was read, in MiB: half as stored, half decoded." env:"STELE_CACHE_MIB" default:"128" placeholder:"MIB"`
 	// ReserveMiB is the free disk space below which events are refused.
 	ReserveMiB int `name:"reserve-mib" help:"Free disk space below which events are refused, in MiB, so that reading and retention still work." env:"STELE_RESERVE_MIB" default:"256" placeholder:"MIB"`
 	// TLSCert and TLSKey serve HTTPS.

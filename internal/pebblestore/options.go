@@ -40,7 +40,8 @@ func (s *Store) options() *pebble.Options {
 		FlushDelayDeleteRange:       dropDelay,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
-	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
+	// Almost all of the store is compressed already: parts of blocks, and runs.
+	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}

@@ -20,8 +20,8 @@ import (
 const (
 	// pieceBytes is the size from which rendered entries are handed over.
 	pieceBytes = 256 << 10
-	// aheadBytes bounds what is rendered before its turn comes.
-	aheadBytes = 48 << 20
+	// renderedBytes bounds what is rendered before its turn comes.
+	renderedBytes = 48 << 20
 	// fewRows is the part of a block's rows below which they are read one by one.
 	fewRows = 8
 )
@@ -41,7 +41,7 @@ type piece struct {
 
 // rendering renders the entries of consecutive blocks in several goroutines, in
 // order. Each takes one block after the other; how far they may be ahead of whoever
-// takes the pieces is bounded by aheadBytes, but for the block that is next.
+// takes the pieces is bounded by renderedBytes, but for the block that is next.
 type rendering struct {
 	s        *Store
 	log      *orgLog
@@ -140,7 +140,7 @@ func (r *rendering) buffer() []byte {
 func (r *rendering) work() {
 	for {
 		r.mu.Lock()
-		for r.ahead > aheadBytes && r.taken > r.turn && !r.stopped {
+		for r.ahead > renderedBytes && r.taken > r.turn && !r.stopped {
 			r.changed.Wait()
 		}
 		i := r.taken
@@ -158,7 +158,7 @@ func (r *rendering) work() {
 func (r *rendering) put(i int, p piece) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.ahead > aheadBytes && i != r.turn && !r.stopped {
+	for r.ahead > renderedBytes && i != r.turn && !r.stopped {
 		r.changed.Wait()
 	}
 	r.pieces[i] = append(r.pieces[i], p)

@@ -182,6 +182,9 @@ func (z *sealer) run() {
 		case <-z.wake:
 		case <-clock:
 			z.tails()
+			if !z.anyOpen() {
+				z.builder.rest()
+			}
 		}
 	}
 }

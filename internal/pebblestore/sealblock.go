@@ -35,7 +35,14 @@ type blockBuilder struct {
 }
 
 func newBlockBuilder(s *Store) *blockBuilder {
-	return &blockBuilder{s: s, enc: block.NewEncoder(block.Fast)}
+	return &blockBuilder{s: s}
+}
+
+// rest gives the encoder's memory back until there is something to do again.
+func (b *blockBuilder) rest() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.enc = nil
 }
 
 // seal has all entries of a log below to in blocks: those that are rows, up to the
@@ -52,6 +59,9 @@ func (b *blockBuilder) seal(log *orgLog, to uint64) (SealStats, error) {
 	}
 	if view.end() >= to {
 		return SealStats{}, nil
+	}
+	if b.enc == nil {
+		b.enc = block.NewEncoder(block.Fast)
 	}
 	old := b.absorbed(view, to)
 	b.log, b.blocks, b.stats = log, nil, SealStats{}

@@ -24,10 +24,10 @@ import (
 type Config struct {
 	// Dir is the data directory; Open creates it with mode 0700.
 	Dir string
-	// CacheBytes is the size of the cache of table blocks, 256 MiB when zero.
+	// CacheBytes is the size of the cache of table blocks, 64 MiB when zero.
 	CacheBytes int64
-	// MemTableBytes is the size of one memtable, 64 MiB when zero. Up to four
-	// may be in memory.
+	// MemTableBytes is the size of one memtable, 32 MiB when zero. Up to four
+	// may be in memory, and one more on disk as write-ahead log.
 	MemTableBytes uint64
 	// ReserveBytes is the free space below which commits are refused with
 	// ledger.ErrDiskFull: 256 MiB when zero, no reserve when negative.
@@ -68,8 +68,8 @@ type Config struct {
 }
 
 const (
-	defaultCache    = 256 << 20
-	defaultMemTable = 64 << 20
+	defaultCache    = 64 << 20
+	defaultMemTable = 32 << 20
 	defaultReserve  = 256 << 20
 	defaultWindow   = 7 * 24 * time.Hour
 	defaultIndex    = 128 << 20
