@@ -43,7 +43,7 @@ func FuzzReader(f *testing.F) {
 	blocks := fuzzBlocks(f)
 	f.Add(uint8(0), []byte{})
 	for part := range blocks[1] {
-		for off := 0; off < len(blocks[1][part]) && off < 256; off += 5 {
+		for off := 0; off < len(blocks[1][part]) && off < 256; off += 13 {
 			f.Add(uint8(1), []byte{byte(part), byte(off), 0, 1, byte(part), byte(off), 1, 0x80})
 		}
 	}

@@ -41,7 +41,7 @@ func TestSelectLarge(t *testing.T) {
 			sorted = append(sorted, v)
 		}
 		slices.Sort(sorted)
-		step := max(1, len(sorted)/40)
+		step := max(1, len(sorted)/15)
 		for i := 0; i < len(sorted); i += step {
 			expectSelected(t, r, rows, f, sorted[i])
 		}
