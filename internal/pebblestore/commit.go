@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync"
 	"time"
 
@@ -69,6 +70,20 @@ func (q *queue) push(r *request) error {
 	default:
 	}
 	return nil
+}
+
+// gather lets what is about to push do so: goroutines that can run go first, for
+// as long as that makes the queue longer. Nobody waits for an idle processor, and
+// on a busy one a sync, which costs much more than a commit, serves more of them.
+func (q *queue) gather() {
+	for n := q.len(); n > 0; {
+		runtime.Gosched()
+		now := q.len()
+		if now <= n {
+			return
+		}
+		n = now
+	}
 }
 
 // take returns all that waits, in order, and spare in its place.

@@ -34,6 +34,7 @@ func (c *committer) run() {
 	var spare []*request
 	for range c.s.queue.wake {
 		for {
+			c.s.queue.gather()
 			taken := c.s.queue.take(spare)
 			spare = taken // the queue has the other one now, also when this is empty
 			if len(taken) == 0 {

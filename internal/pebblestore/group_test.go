@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -202,5 +203,39 @@ func TestClosed(t *testing.T) {
 	}
 	if err := s.queue.push(&request{}); !errors.Is(err, errClosed) {
 		t.Errorf("push: got %v", err)
+	}
+}
+
+// TestGather holds that what can push at once is waited for, and what cannot is
+// not. The scheduler may let the gatherer go first now and then, so one miss
+// proves nothing.
+func TestGather(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const tries = 50
+	gathered := 0
+	for range tries {
+		q := &queue{gate: func() error { return nil }, wake: make(chan struct{}, 1)}
+		push := func() {
+			if err := q.push(&request{}); err != nil {
+				t.Error(err)
+			}
+		}
+		held := make(chan struct{})
+		var ended sync.WaitGroup
+		push()
+		ended.Go(push)
+		ended.Go(func() {
+			<-held
+			push()
+		})
+		q.gather()
+		if q.len() == 2 {
+			gathered++
+		}
+		close(held)
+		ended.Wait()
+	}
+	if gathered < tries/2 {
+		t.Errorf("in %d of %d tries what could push had done so", gathered, tries)
 	}
 }
