@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"container/list"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -29,6 +30,22 @@ type sealedBlock struct {
 	newest int64
 	// filter is kept once it was read, as long as there is room for filters.
 	filter atomic.Pointer[block.Filter]
+	// damage says why the block cannot be read; then of the header only its place
+	// is known.
+	damage *CorruptError
+}
+
+// damagedBlock stands in a view for entries whose header cannot be read, err, or
+// is missing, nil. They may have occurred at any time.
+func damagedBlock(org string, from, to uint64, err error) *sealedBlock {
+	what := "block"
+	if err == nil {
+		what = "missing"
+	}
+	return &sealedBlock{
+		org: org, damage: corrupt(org, from, to, what, err),
+		Header: &block.Header{FirstSeq: from, Rows: int(to - from), MinOccurred: math.MinInt64, MaxOccurred: math.MaxInt64}, //nolint:gosec // in memory only
+	}
 }
 
 // end is the seq after the last entry.
@@ -61,6 +78,12 @@ func (v *sealedView) end() uint64 {
 // after them.
 func (v *sealedView) find(seq uint64) int {
 	return sort.Search(len(v.blocks), func(i int) bool { return v.blocks[i].end() > seq })
+}
+
+// has reports whether there is a block of just these entries.
+func (v *sealedView) has(from, to uint64) bool {
+	i := v.find(from)
+	return i < len(v.blocks) && v.blocks[i].FirstSeq == from && v.blocks[i].end() == to
 }
 
 // replace returns the view in which blocks take the place of all from the same
@@ -155,6 +178,9 @@ func (x *blockIndex) viewLocked(log *orgLog) (*sealedView, error) {
 		return v, nil
 	}
 	v, err := loadView(x.db, log.org)
+	if log.dropping.Load() {
+		return nil, log.gone() // they may be its successor's
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +193,9 @@ func (x *blockIndex) keep(log *orgLog, v *sealedView) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	log.sealed.view.Store(v)
+	if log.dropping.Load() {
+		return
+	}
 	x.loaded[log] = struct{}{}
 	var size int64
 	for _, b := range v.blocks {
@@ -189,6 +218,11 @@ func (x *blockIndex) forget(log *orgLog) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.loaded, log)
+	if v := log.sealed.view.Load(); v != nil {
+		for _, b := range v.blocks {
+			x.used.Add(-b.memory())
+		}
+	}
 }
 
 // evict forgets the views used longest ago, but keep's, until a quarter of the
@@ -225,27 +259,56 @@ func (x *blockIndex) evict(keep *orgLog) {
 	x.used.Store(used)
 }
 
-// loadView reads the headers of a log's blocks.
+// loadView reads the headers of a log's blocks. Those that cannot be read, or are
+// missing between others, are in the view as damaged.
 func loadView(db pebble.Reader, org string) (*sealedView, error) {
 	v := &sealedView{}
+	var broken error // of the header at from, whose end is not known yet
+	var from uint64
+	upTo := func(seq uint64) {
+		if seq > v.end() {
+			v.blocks = append(v.blocks, damagedBlock(org, v.end(), seq, broken))
+		}
+		broken = nil
+	}
 	prefix := appendOrgKey(nil, kindBlock, org)
 	err := eachRowIn(db, prefix, prefixEnd(prefix), func(key, value []byte) error {
+		first, ok := keyNumber(key)
+		if !ok || first < v.end() {
+			return corrupt(org, first, v.end(), "blocks do not follow each other", nil)
+		}
+		upTo(first)
 		h, err := decodeHeader(key, value)
 		if err != nil {
-			from, _ := keyNumber(key)
-			return corrupt(org, from, from+1, "block", err)
-		}
-		if h.FirstSeq != v.end() {
-			return corrupt(org, min(v.end(), h.FirstSeq), max(v.end(), h.FirstSeq), "blocks do not follow each other", nil)
+			broken, from = err, first
+			return nil //nolint:nilerr // the view has it
 		}
 		v.blocks = append(v.blocks, &sealedBlock{org: org, Header: h})
 		return nil
 	})
+	if err == nil && broken != nil {
+		var end uint64
+		end, err = endByParts(db, org, from)
+		upTo(end)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read blocks: %w", err)
 	}
 	v.age(0)
 	return v, nil
+}
+
+// endByParts finds out where a block ends whose header cannot be read.
+func endByParts(db pebble.Reader, org string, first uint64) (uint64, error) {
+	end := first + 1
+	prefix := appendSeqKey(nil, kindPart, org, first)
+	err := eachRowIn(db, prefix, prefixEnd(prefix), func(key, _ []byte) error {
+		if len(key) == len(prefix)+4 {
+			end = max(end, first+uint64(binary.BigEndian.Uint16(key[len(prefix):])))
+		}
+		return nil
+	})
+	return end, err
 }
 
 // encodeHeader and decodeHeader are the value of a block: its header, sealed under

@@ -70,6 +70,8 @@ type guardFS struct {
 	retry time.Duration
 
 	failure atomic.Pointer[error]
+	// frozenNow is closed when failure is set.
+	frozenNow chan struct{}
 	// waiting is the number of writes that wait for space.
 	waiting atomic.Int32
 	// armed is set when the store is open: only then is it worth waiting.
@@ -102,13 +104,15 @@ const (
 func newGuardFS(fs vfs.FS, now func() time.Time) *guardFS {
 	return &guardFS{
 		FS: fs, now: now, retry: 200 * time.Millisecond, closing: make(chan struct{}), wedged: make(chan struct{}),
-		onFail: func(error) {}, onFull: func() {},
+		frozenNow: make(chan struct{}),
+		onFail:    func(error) {}, onFull: func() {},
 	}
 }
 
 // fail makes the store failed. Only the first call counts.
 func (g *guardFS) fail(err error) {
 	if g.failure.CompareAndSwap(nil, &err) {
+		close(g.frozenNow)
 		g.onFail(err)
 	}
 }

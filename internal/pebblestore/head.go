@@ -80,6 +80,9 @@ type orgLog struct {
 	next *head
 }
 
+// gone is the error for a log that was dropped.
+func (l *orgLog) gone() error { return fmt.Errorf("organization %q: %w", l.org, errDropped) }
+
 // orgLogs are the logs of the organizations that were asked for.
 type orgLogs struct {
 	db *pebble.DB

@@ -72,7 +72,7 @@ func entryWalk(query *blockquery.Query, fn func(e *event.Entry) error) func(cont
 		}
 		r := &rendering{
 			s: w.s, log: w.log, query: query, from: w.from, to: w.to, desc: w.desc,
-			render: appendStored, blocks: inOrder(list, w.desc),
+			render: appendStored, salts: true, blocks: inOrder(list, w.desc),
 		}
 		var e event.Entry
 		return r.each(func(p *piece) (err error) {
@@ -94,7 +94,7 @@ func entryWalk(query *blockquery.Query, fn func(e *event.Entry) error) func(cont
 func (w *logWalk) direct(b *sealedBlock, query *blockquery.Query, fn func(*event.Entry) error) error {
 	from, to := max(w.from, b.FirstSeq), min(w.to, b.end())
 	var failed error
-	err := w.s.eachMatch(w.log, b, query, from, to, w.desc, func(e *event.Entry) bool {
+	err := w.s.eachMatch(w.log, b, query, span{from, to, w.desc, true}, func(e *event.Entry) bool {
 		failed = fn(e)
 		return failed == nil
 	})
@@ -150,7 +150,7 @@ func (d *entryReader) identify() error {
 	if err != nil {
 		return err
 	}
-	c.Identify(&d.entry)
+	d.entry.ID, d.entry.Salt = c.ID(d.entry.ReceivedAt, d.entry.Seq), c.Salt(d.entry.Seq)
 	return nil
 }
 
@@ -212,6 +212,9 @@ func (w *runWalk) some(ctx context.Context, r *runReader) (err error) {
 			err = w.readError(closeErr)
 		}
 	}()
+	if w.log.dropping.Load() {
+		return w.log.gone() // the iterator may see its successor
+	}
 	w.read = 0
 	for ok := w.seek(); w.from < w.to && w.read < refreshBytes; ok = w.step() {
 		if err := ctx.Err(); err != nil {
@@ -279,7 +282,7 @@ func (w *runWalk) missing(from, to uint64) error {
 		return w.readError(err)
 	}
 	if w.log.dropping.Load() {
-		return fmt.Errorf("organization %q: %w", w.log.org, errDropped)
+		return w.log.gone()
 	}
 	return corrupt(w.log.org, from, to, "missing", nil)
 }
@@ -355,10 +358,10 @@ func (s *Store) readNodes(log *orgLog, level int, first uint64, width int) (hash
 	if err := it.Error(); err != nil {
 		return nil, err
 	}
+	if log.dropping.Load() {
+		return nil, log.gone()
+	}
 	if len(hashes) < width {
-		if log.dropping.Load() {
-			return nil, errDropped
-		}
 		next := first + uint64(len(hashes))
 		return nil, corrupt(log.org, next<<(8*level), (next+1)<<(8*level), "missing hash", nil)
 	}
@@ -406,8 +409,13 @@ func (s *Store) readKeys(log *orgLog, block uint64) (event.Keys, error) {
 	from, to := block*ledger.BlockSize, (block+1)*ledger.BlockSize
 	value, closer, err := s.db.Get(key)
 	switch {
-	case errors.Is(err, pebble.ErrNotFound) && log.dropping.Load():
-		return event.Keys{}, errDropped
+	case log.dropping.Load(): // they may be its successor's
+		if err == nil {
+			err = closer.Close()
+		} else if errors.Is(err, pebble.ErrNotFound) {
+			err = nil
+		}
+		return event.Keys{}, errors.Join(log.gone(), err)
 	case errors.Is(err, pebble.ErrNotFound):
 		return event.Keys{}, corrupt(log.org, from, to, "missing keys", nil)
 	case err != nil:

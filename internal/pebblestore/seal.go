@@ -79,6 +79,10 @@ func newSealer(s *Store) *sealer {
 func (z *sealer) committed(log *orgLog, size uint64, now time.Time) {
 	z.mu.Lock()
 	p := &log.pending
+	if p.broken {
+		z.mu.Unlock()
+		return
+	}
 	p.size, p.changed = max(p.size, size), now
 	if p.since.IsZero() {
 		p.since = now
@@ -140,7 +144,7 @@ func (z *sealer) sealed(log *orgLog, to uint64, now time.Time) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	p := &log.pending
-	p.known, p.sealed, p.since = true, to, now
+	p.known, p.sealed, p.since = true, max(p.sealed, to), now
 	z.count(p)
 	z.enqueue(log)
 	if p.rows() == 0 {
@@ -242,6 +246,9 @@ func (z *sealer) seal(log *orgLog, to uint64) {
 	}
 	now := z.s.now()
 	z.sealed(log, to, now)
+	if stats.Rows == 0 {
+		return // Seal was faster
+	}
 	stats.Duration = now.Sub(start)
 	z.s.onSeal(stats)
 }
@@ -327,8 +334,8 @@ func (z *sealer) discover() {
 		}
 		org := string(key[2:])
 		end, err := sealedEnd(z.s.db, org)
-		if err != nil || end >= h.Size {
-			return err
+		if err == nil && end >= h.Size {
+			return nil
 		}
 		log, err := z.s.logs.load(org, false)
 		if err == nil {
@@ -357,6 +364,7 @@ func (z *sealer) wait() {
 	}
 	select {
 	case <-z.stop:
+	case <-z.s.fs.frozenNow:
 	case <-time.After(d):
 	}
 }

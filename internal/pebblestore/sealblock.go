@@ -86,7 +86,7 @@ func (b *blockBuilder) seal(log *orgLog, to uint64) (SealStats, error) {
 
 // absorbed returns the blocks that are to be merged with the rows up to to: all of
 // the range when that ends there, otherwise those that are not much larger than
-// what comes after them.
+// what comes after them. None before a damaged one are.
 func (b *blockBuilder) absorbed(view *sealedView, to uint64) []*sealedBlock {
 	rows := b.s.cfg.rangeRows
 	start := (to - 1) / rows * rows
@@ -95,7 +95,7 @@ func (b *blockBuilder) absorbed(view *sealedView, to uint64) []*sealedBlock {
 	i := len(view.blocks)
 	for ; i > 0; i-- {
 		prev := view.blocks[i-1]
-		if prev.FirstSeq < start || !whole && uint64(prev.Rows) > mergeFactor*n { //nolint:gosec // 1..block.MaxRows
+		if prev.damage != nil || prev.FirstSeq < start || !whole && uint64(prev.Rows) > mergeFactor*n { //nolint:gosec // 1..block.MaxRows
 			break
 		}
 		n += uint64(prev.Rows) //nolint:gosec // 1..block.MaxRows

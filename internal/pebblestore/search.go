@@ -212,10 +212,7 @@ func (s *Store) countOnce(ctx context.Context, log *orgLog, size uint64, q audit
 		return nil
 	}
 	view := log.sealed.view.Load()
-	if err := c.finish(log, counted); err != nil {
-		return w.gone(view, err)
-	}
-	return nil
+	return w.gone(view, c.finish(log, counted))
 }
 
 // scan goes over the entries of a log that may match a query.

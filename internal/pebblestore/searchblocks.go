@@ -65,14 +65,17 @@ func (p *pageSearch) blocks(ctx context.Context, w *logWalk, list []*sealedBlock
 }
 
 // choose takes the next blocks off the list that may have something for the page.
-// The list is empty when nothing more can be.
+// It fails with errStop when neither they nor what is before them has.
 func (p *pageSearch) choose(list []*sealedBlock, batch []found) (n int, rest []*sealedBlock, err error) {
 	for len(list) > 0 && n < len(batch) {
 		b := list[0]
 		if p.desc {
 			b = list[len(list)-1]
 			if p.pager.Skips(math.MinInt64, b.newest) {
-				return n, nil, nil
+				if n == 0 {
+					err = errStop
+				}
+				return n, list, err // asked again when those chosen were searched
 			}
 			list = list[:len(list)-1]
 		} else {
@@ -144,8 +147,7 @@ func (p *pageSearch) search(b *sealedBlock) ([]*event.Entry, error) {
 	if err != nil || len(best) == 0 {
 		return nil, err
 	}
-	c, err := m.cipher()
-	if err != nil {
+	if err := m.identify(); err != nil {
 		return nil, err
 	}
 	entries := make([]*event.Entry, len(best))
@@ -155,7 +157,8 @@ func (p *pageSearch) search(b *sealedBlock) ([]*event.Entry, error) {
 		if scratch, err = m.reader.Row(int(key.Seq-b.FirstSeq), &e, scratch); err != nil { //nolint:gosec // within the block
 			return nil, err
 		}
-		c.Identify(&e)
+		m.ids.SetID(&e)
+		m.ids.SetSalt(&e)
 		entries[i] = e.Clone()
 	}
 	return entries, nil

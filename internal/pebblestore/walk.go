@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stelehq/stele/internal/block"
 )
@@ -67,11 +68,11 @@ func (w *logWalk) stretch(ctx context.Context) error {
 	}
 	end := view.end()
 	if w.desc && w.to <= end || !w.desc && w.from < end {
-		list := view.blocks[view.find(w.from):]
-		if to := view.find(w.to - 1); to < len(view.blocks) {
-			list = view.blocks[view.find(w.from) : to+1]
+		list, err := w.sound(view)
+		if err == nil {
+			err = w.blocks(ctx, w, list)
 		}
-		return w.gone(view, w.blocks(ctx, w, list))
+		return w.gone(view, err)
 	}
 	rw := runWalk{s: w.s, log: w.log, from: max(w.from, end), to: w.to, desc: w.desc, visit: w.run}
 	err = rw.walk(ctx)
@@ -81,6 +82,30 @@ func (w *logWalk) stretch(ctx context.Context) error {
 		w.from = max(w.from, rw.from)
 	}
 	return w.gone(view, err)
+}
+
+// sound returns the blocks that have entries of the range, up to the first of which
+// the header cannot be read. When that is the next one it is the error.
+func (w *logWalk) sound(view *sealedView) ([]*sealedBlock, error) {
+	list := view.blocks[view.find(w.from):min(view.find(w.to-1)+1, len(view.blocks))]
+	if w.desc {
+		for i, b := range slices.Backward(list) {
+			if b.damage != nil {
+				list = list[i+1:]
+				if len(list) == 0 {
+					return nil, b.damage
+				}
+				break
+			}
+		}
+		return list, nil
+	}
+	if i := slices.IndexFunc(list, func(b *sealedBlock) bool { return b.damage != nil }); i == 0 {
+		return nil, list[0].damage
+	} else if i > 0 {
+		list = list[:i]
+	}
+	return list, nil
 }
 
 // done takes entries off the range that were visited: those up to and with seq, or
@@ -94,22 +119,25 @@ func (w *logWalk) done(seq uint64) {
 }
 
 // gone makes sense of an error about something that is not where the view has it:
-// errMoved when there is a newer view, errDropped when the log is gone, and damage
+// errMoved when it is elsewhere now, errDropped when the log is gone, and damage
 // otherwise.
 func (w *logWalk) gone(view *sealedView, err error) error {
 	var damage *CorruptError
-	missing := errors.As(err, &damage) && damage.Err == nil
+	if err == nil || !errors.As(err, &damage) {
+		return err
+	}
+	part := errors.Is(err, errMoved)
 	switch {
-	case err == nil, !missing && !errors.Is(err, errMoved):
+	case !part && damage.Err != nil:
 		return err
 	case w.log.dropping.Load():
-		return fmt.Errorf("organization %q: %w", w.log.org, errDropped)
-	case w.s.blocks.changed(w.log, view):
+		return w.log.gone()
+	case part && w.s.blocks.stands(w.log, damage.FromSeq, damage.ToSeq):
+		return corrupt(damage.Org, damage.FromSeq, damage.ToSeq, damage.What, nil)
+	case part || w.s.blocks.changed(w.log, view):
 		return errMoved
-	case missing:
-		return err
 	default:
-		return corrupt(w.log.org, w.from, w.to, err.Error(), nil)
+		return err
 	}
 }
 
@@ -117,15 +145,34 @@ func (w *logWalk) gone(view *sealedView, err error) error {
 // something is gone asks after the sealer is done with what it does to the log at
 // the moment.
 func (x *blockIndex) changed(log *orgLog, view *sealedView) bool {
+	if log.sealed.view.Load() != view {
+		return true // without waiting: the sealer may wait for space
+	}
 	log.sealed.mu.Lock()
 	defer log.sealed.mu.Unlock()
 	return log.sealed.view.Load() != view
 }
 
-// blockError names the block that could not be read.
+// stands reports whether a log still has a block of just these entries.
+func (x *blockIndex) stands(log *orgLog, from, to uint64) bool {
+	if v := log.sealed.view.Load(); v != nil && !v.has(from, to) {
+		return false // without waiting: the sealer may wait for space
+	}
+	log.sealed.mu.Lock()
+	defer log.sealed.mu.Unlock()
+	v, err := x.viewLocked(log)
+	return err == nil && v.has(from, to)
+}
+
+// blockError names the block that could not be read. What looks like damage in a
+// log that was dropped may be the parts of its successor.
 func blockError(log *orgLog, b *sealedBlock, err error) error {
-	if errors.Is(err, block.ErrCorrupt) && !log.dropping.Load() {
+	switch {
+	case !errors.Is(err, block.ErrCorrupt) && !errors.Is(err, errMoved):
+		return err
+	case log.dropping.Load():
+		return log.gone()
+	default:
 		return corrupt(b.org, b.FirstSeq, b.end(), "block", err)
 	}
-	return err
 }
