@@ -34,7 +34,7 @@ func (s *Store) options() *pebble.Options {
 		EventListener:               s.events(),
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MemTableSize:                s.cfg.MemTableBytes,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       2,
 		L0StopWritesThreshold:       1000,
 		FlushDelayDeleteRange:       dropDelay,

@@ -49,6 +49,7 @@ type rendering struct {
 	from, to uint64
 	desc     bool
 	render   renderFunc
+	salts    bool           // render looks at salts
 	blocks   []*sealedBlock // in the order of the walk
 
 	mu      sync.Mutex
@@ -172,7 +173,7 @@ func (r *rendering) block(i int) {
 	b := r.blocks[i]
 	from, to := max(r.from, b.FirstSeq), min(r.to, b.end())
 	p := piece{data: r.buffer()}
-	err := r.s.eachMatch(r.log, b, r.query, from, to, r.desc, func(e *event.Entry) bool {
+	err := r.s.eachMatch(r.log, b, r.query, span{from, to, r.desc, r.salts}, func(e *event.Entry) bool {
 		p.data = r.render(p.data, e)
 		p.entries++
 		p.last = e.Seq
@@ -194,27 +195,32 @@ func (r *rendering) block(i int) {
 	r.changed.Broadcast()
 }
 
-// eachMatch calls fn with the entries of a block that match and have from ≤ seq <
-// to, in order, until it returns false. query is nil for all. What is decoded for
-// it is not kept, but for single rows.
-func (s *Store) eachMatch(
-	log *orgLog, b *sealedBlock, query *blockquery.Query, from, to uint64, desc bool, fn func(*event.Entry) bool,
-) error {
-	lo, hi := int(from-b.FirstSeq), int(to-b.FirstSeq) //nolint:gosec // within the block
+// span is which entries of a block are wanted: from ≤ seq < to, in order or not, and
+// with salts or not.
+type span struct {
+	from, to    uint64
+	desc, salts bool
+}
+
+// eachMatch calls fn with the entries of a block that match and are wanted, in
+// order, until it returns false. query is nil for all. What is decoded for it is
+// not kept, but for single rows.
+func (s *Store) eachMatch(log *orgLog, b *sealedBlock, query *blockquery.Query, want span, fn func(*event.Entry) bool) error {
+	lo, hi := int(want.from-b.FirstSeq), int(want.to-b.FirstSeq) //nolint:gosec // within the block
 	if query != nil && query.All(b.Header) {
 		query = nil
 	}
-	m := matched{s: s, log: log, b: b, fn: fn}
+	m := matched{s: s, log: log, b: b, salts: want.salts, fn: fn}
 	if query == nil && hi-lo > b.Rows/fewRows {
 		m.reader = block.NewReader(b.Header, s.blocks.fetch(b))
-		return blockError(log, b, m.scan(lo, hi, desc, nil))
+		return blockError(log, b, m.scan(lo, hi, want.desc, nil))
 	}
 	m.reader = s.blocks.reader(b)
 	defer s.blocks.release(b)
 	rows := m.reader.NewRows()
 	if query == nil {
 		rows.AddRange(lo, hi)
-		return blockError(log, b, m.single(rows, desc))
+		return blockError(log, b, m.single(rows, want.desc))
 	}
 	if skip, err := s.skips(b, query); err != nil || skip {
 		return blockError(log, b, err)
@@ -224,9 +230,9 @@ func (s *Store) eachMatch(
 	}
 	clip(rows, lo, hi)
 	if rows.Len() > b.Rows/fewRows {
-		return blockError(log, b, m.scan(lo, hi, desc, rows))
+		return blockError(log, b, m.scan(lo, hi, want.desc, rows))
 	}
-	return blockError(log, b, m.single(rows, desc))
+	return blockError(log, b, m.single(rows, want.desc))
 }
 
 // clip removes the rows that are not lo ≤ i < hi.
@@ -255,8 +261,10 @@ type matched struct {
 	log    *orgLog
 	b      *sealedBlock
 	reader *block.Reader
+	salts  bool
 	fn     func(*event.Entry) bool
 	keys   blockKeys
+	ids    *event.Identifier
 }
 
 func (m *matched) source() blockquery.Source {
@@ -267,10 +275,27 @@ func (m *matched) cipher() (*event.Cipher, error) {
 	return m.keys.cipher(m.s, m.log, m.b.FirstSeq/ledger.BlockSize)
 }
 
+// identify prepares for give.
+func (m *matched) identify() error {
+	c, err := m.cipher()
+	if err == nil {
+		m.ids = c.Identifier()
+	}
+	return err
+}
+
+// give gives an entry to fn, with what is not in its block.
+func (m *matched) give(e *event.Entry) bool {
+	m.ids.SetID(e)
+	if m.salts {
+		m.ids.SetSalt(e)
+	}
+	return m.fn(e)
+}
+
 // scan decodes a range of rows and gives those among rows, nil for all.
 func (m *matched) scan(lo, hi int, desc bool, rows *block.Rows) error {
-	c, err := m.cipher()
-	if err != nil {
+	if err := m.identify(); err != nil {
 		return err
 	}
 	for e, err := range m.reader.All(lo, hi, desc) {
@@ -280,8 +305,7 @@ func (m *matched) scan(lo, hi int, desc bool, rows *block.Rows) error {
 		if rows != nil && !rows.Has(int(e.Seq-m.b.FirstSeq)) { //nolint:gosec // within the block
 			continue
 		}
-		c.Identify(e)
-		if !m.fn(e) {
+		if !m.give(e) {
 			return nil
 		}
 	}
@@ -290,7 +314,7 @@ func (m *matched) scan(lo, hi int, desc bool, rows *block.Rows) error {
 
 // single reads rows one by one.
 func (m *matched) single(rows *block.Rows, desc bool) error {
-	c, err := m.cipher()
+	err := m.identify()
 	if err != nil {
 		return err
 	}
@@ -304,8 +328,7 @@ func (m *matched) single(rows *block.Rows, desc bool) error {
 		if scratch, err = m.reader.Row(i, &e, scratch); err != nil {
 			return err
 		}
-		c.Identify(&e)
-		if !m.fn(&e) {
+		if !m.give(&e) {
 			return nil
 		}
 	}

@@ -26,8 +26,8 @@ type Config struct {
 	Dir string
 	// CacheBytes is the size of the cache of table blocks, 64 MiB when zero.
 	CacheBytes int64
-	// MemTableBytes is the size of one memtable, 32 MiB when zero. Up to four
-	// may be in memory, and one more on disk as write-ahead log.
+	// MemTableBytes is the size of one memtable, 32 MiB when zero. Up to three
+	// may be in memory, and one more than that on disk as write-ahead logs.
 	MemTableBytes uint64
 	// ReserveBytes is the free space below which commits are refused with
 	// ledger.ErrDiskFull: 256 MiB when zero, no reserve when negative.
