@@ -166,7 +166,7 @@ func (z *sealer) leave(log *orgLog) {
 // run seals until the sealer is closed.
 func (z *sealer) run() {
 	z.discover()
-	tick := time.NewTicker(sealEvery)
+	tick := time.NewTicker(z.s.cfg.sealEvery)
 	defer tick.Stop()
 	for {
 		for log := z.next(); log != nil; log = z.next() {
@@ -293,10 +293,10 @@ func (z *sealer) ripe(now time.Time) []*orgLog {
 		p := &log.pending
 		switch {
 		case !p.known || p.due > 0:
-		case p.rows() < staleRows:
+		case p.rows() < z.s.cfg.staleRows:
 			delete(z.open, log)
 			p.since = time.Time{}
-		case p.ripe(now):
+		case p.ripe(now, z.s.cfg.quietRows):
 			list = append(list, log)
 		}
 	}
@@ -304,7 +304,7 @@ func (z *sealer) ripe(now time.Time) []*orgLog {
 }
 
 // ripe reports whether rows that are no complete range have waited long enough.
-func (p *pending) ripe(now time.Time) bool {
+func (p *pending) ripe(now time.Time, quietRows uint64) bool {
 	return p.rows() >= quietRows && now.Sub(p.changed) >= quietAfter || now.Sub(p.since) >= staleAfter
 }
 
@@ -313,11 +313,12 @@ func (p *pending) ripe(now time.Time) bool {
 func (z *sealer) stats(now time.Time) (unsealed, due uint64) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
+	cfg := &z.s.cfg
 	for log := range z.open {
 		p := &log.pending
 		n := p.rows()
 		unsealed += n
-		if !p.broken && (!p.known || p.due > 0 || n >= quietRows || n >= staleRows && p.ripe(now)) {
+		if !p.broken && (!p.known || p.due > 0 || n >= cfg.quietRows || n >= cfg.staleRows && p.ripe(now, cfg.quietRows)) {
 			due += n
 		}
 	}

@@ -56,10 +56,15 @@ type Config struct {
 	IndexBytes, ColumnBytes int64
 
 	// For tests: the entries of a range that is sealed as a whole, a divisor of
-	// ledger.BlockSize; whether only Seal seals; the file system, how many receipts a window holds, how often a
-	// write that waits for space is tried again, and what Pebble may change in
-	// its options.
+	// ledger.BlockSize; how many entries are sealed when nothing was added for a
+	// while and when they waited long, and how often the sealer looks for those;
+	// whether only Seal seals; the file system, how many receipts a window holds,
+	// how often a write that waits for space is tried again, and what Pebble may
+	// change in its options.
 	rangeRows      uint64
+	quietRows      uint64
+	staleRows      uint64
+	sealEvery      time.Duration
 	sealByHand     bool
 	fs             vfs.FS
 	windowReceipts int
@@ -85,6 +90,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.IndexBytes, defaultIndex)
 	setDefault(&c.ColumnBytes, defaultColumns)
 	setDefault(&c.rangeRows, ledger.BlockSize)
+	setDefault(&c.quietRows, quietRows)
+	setDefault(&c.staleRows, staleRows)
+	setDefault(&c.sealEvery, sealEvery)
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the clock that callers pass
 	}
