@@ -52,6 +52,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	tuneCollector()
 	a := &App{cfg: cfg, metrics: newMetrics(prometheus.NewRegistry())}
 	defer func() {
 		if err != nil {
