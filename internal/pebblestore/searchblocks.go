@@ -153,16 +153,16 @@ func (p *pageSearch) search(b *sealedBlock) ([]*event.Entry, error) {
 		return nil, err
 	}
 	entries := make([]*event.Entry, len(best))
-	return entries, readAll(m.reader, c, best, entries)
+	return entries, materialize(m.reader, c, best, entries)
 }
 
 // manyRows is how many rows one goroutine reads on its own. A row of a block of
 // which nothing is decoded costs many times what a goroutine does.
 const manyRows = 8
 
-// readAll reads the entries with the given places, on all processors when they are
+// materialize reads the entries with the given places, on all processors when they are
 // many.
-func readAll(r *block.Reader, c *event.Cipher, keys []search.Key, entries []*event.Entry) error {
+func materialize(r *block.Reader, c *event.Cipher, keys []search.Key, entries []*event.Entry) error {
 	workers := min(len(keys)/manyRows, runtime.GOMAXPROCS(0))
 	if workers <= 1 {
 		return readRows(r, c, keys, entries)
