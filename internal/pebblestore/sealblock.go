@@ -172,7 +172,7 @@ func (b *blockBuilder) finish() error {
 		return fmt.Errorf("a block of %d parts", len(parts))
 	}
 	org := b.log.org
-	key := blockKey(nil, org, h.FirstSeq)
+	key := blockKey(org, h.FirstSeq)
 	if err := b.batch.Set(key, encodeHeader(key, parts[block.HeaderPart]), nil); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (b *blockBuilder) remove(old []*sealedBlock, from, to uint64) error {
 	org := b.log.org
 	for _, o := range old {
 		if !slices.ContainsFunc(b.blocks, func(n *sealedBlock) bool { return n.FirstSeq == o.FirstSeq }) {
-			if err := b.batch.Delete(blockKey(nil, org, o.FirstSeq), nil); err != nil {
+			if err := b.batch.Delete(blockKey(org, o.FirstSeq), nil); err != nil {
 				return err
 			}
 		}
