@@ -3,24 +3,33 @@ package app
 import (
 	"os"
 	"runtime/debug"
-	"sync"
 )
 
 // How the collector is set when the operator has not. What a server keeps is small
 // next to what it turns over, so that collecting at twice the size of that, as Go
-// does, would be most of the time; up to memoryLimit it may be four times.
+// does, would be most of the work; it may be four times, up to a soft limit: what
+// the caches hold and workBytes.
 const (
-	collectAt   = 300
-	memoryLimit = 256 << 20
+	collectAt = 300
+	workBytes = 128 << 20
 )
 
-// tuneCollector sets the collector, once a process. GOGC and GOMEMLIMIT in the
-// environment have the last word, each over its part.
-var tuneCollector = sync.OnceFunc(func() { //nolint:gochecknoglobals // a setting of the process
+// collector is how the collector is set. GOGC and GOMEMLIMIT in the environment
+// have the last word, each over its part.
+type collector struct{ limited bool }
+
+func tuneCollector() collector {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+	c := collector{limited: os.Getenv("GOMEMLIMIT") != ""}
+	c.follow(0)
+	return c
+}
+
+// follow sets the limit for caches of that size.
+func (c collector) follow(caches int64) {
+	if !c.limited {
+		debug.SetMemoryLimit(caches + workBytes)
 	}
-})
+}
