@@ -126,6 +126,20 @@ func everyQuestion(rng *rand.Rand, org string, q audit.Query, size uint64) []que
 			}
 			return string(b), nil, nil
 		}},
+		{fmt.Sprint("read from ", from, " to ", to), func(ctx context.Context, e search.Engine) (any, *audit.Position, error) {
+			entries := e.Scan(ctx, org, audit.Query{}, from, to, false)
+			if s, ok := e.(*Store); ok {
+				entries = s.Read(ctx, org, from, to)
+			}
+			var b []byte
+			for entry, err := range entries {
+				if err != nil {
+					return nil, nil, err
+				}
+				b = append(entryText(b, entry), entry.Salt[:]...)
+			}
+			return string(b), nil, nil
+		}},
 		{"render " + rest, func(ctx context.Context, e search.Engine) (any, *audit.Position, error) {
 			return renderText(ctx, e, org, q, from, to, desc, 0)
 		}},
