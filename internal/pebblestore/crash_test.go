@@ -152,6 +152,7 @@ func (w *writer) checkRecord(t testing.TB, s *Store, k known) {
 // write, with more or less of what was not synced on disk, and goes on from what
 // is left, again and again.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	rounds := 60
 	if testing.Short() {
 		rounds = 10

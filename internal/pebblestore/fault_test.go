@@ -281,6 +281,7 @@ func harmless(hit string) bool {
 // once, or from then on, or only in what is answered, the operation having
 // happened. Nothing that was acknowledged may be lost, and the process must live.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for name, mode := range map[string]struct{ forever, landed bool }{
 		"once": {}, "forever": {forever: true}, "landed": {landed: true},
 	} {

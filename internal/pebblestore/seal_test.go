@@ -68,6 +68,7 @@ func sealingSubject(t testing.TB, cfg Config) storetest.Subject {
 // TestStoreSealed runs the suite on blocks and rows in every mix: ranges of
 // 128 entries, sealed whole or in part at any time.
 func TestStoreSealed(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject {
 		cfg := testConfig(t, vfs.NewMem())
 		cfg.rangeRows = 128
@@ -78,6 +79,7 @@ func TestStoreSealed(t *testing.T) {
 // TestStoreSealing runs the suite while the sealer is at work in the background,
 // with next to no room for headers, filters and columns in memory.
 func TestStoreSealing(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject {
 		cfg := testConfig(t, vfs.NewMem())
 		cfg.rangeRows, cfg.sealByHand = 128, false
