@@ -130,10 +130,13 @@ func (b *blockBuilder) encode(old []*sealedBlock, from, to uint64) error {
 	return b.finish()
 }
 
-// run adds the rows of a run.
+// run adds the rows of a run, which is sealed whole: it is removed whole.
 func (b *blockBuilder) run(r *runReader, from, to uint64, _ bool) error {
 	if err := r.unpack(); err != nil {
 		return corrupt(b.log.org, r.first, r.end(), "run", err)
+	}
+	if r.first != from || r.end() != to {
+		return corrupt(b.log.org, r.first, r.end(), "run goes beyond the range that is sealed", nil)
 	}
 	for seq := from; seq < to; seq++ {
 		if err := event.DecodeRow(r.row(int(seq-r.first)), &b.event); err != nil { //nolint:gosec // within the run
