@@ -86,8 +86,8 @@ func sameAnswers(t *testing.T, file string) {
 		found[a.Where][run{a.Name, a.Run}] = a.Found
 		rows += len(a.Found)
 	}
-	if len(found["http"]) != 21 || rows == 0 {
-		t.Errorf("%d answers with %d rows, want 21 with some", len(found["http"]), rows)
+	if want := 3 * len(workload.Questions()); len(found["http"]) != want || rows == 0 {
+		t.Errorf("%d answers with %d rows, want %d with some", len(found["http"]), rows, want)
 	}
 	for r, want := range found["http"] {
 		if got := found["store"][r]; !slices.Equal(got, want) {

@@ -34,7 +34,7 @@ type diskReport struct {
 // settle waits until what the server does in the background after a load is
 // done, so that what follows is measured alone, and notes the space used.
 func (b *bench) settle(ctx context.Context) error {
-	took, err := b.target.settled(ctx, min(settleStill, max(1, time.Duration(b.Idle))*time.Second))
+	took, err := b.target.settled(ctx, min(settleStill, time.Duration(max(1, b.Idle))*time.Second))
 	if err != nil {
 		return err
 	}
