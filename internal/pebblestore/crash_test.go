@@ -153,7 +153,7 @@ func (w *writer) checkRecord(t testing.TB, s *Store, k known) {
 // is left, again and again.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	rounds := 60
+	rounds := fewer(60)
 	if testing.Short() {
 		rounds = 10
 	}

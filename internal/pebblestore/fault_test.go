@@ -286,7 +286,8 @@ func TestFaults(t *testing.T) {
 		"once": {}, "forever": {forever: true}, "landed": {landed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for i := int64(0); ; i++ {
+			first, step := operations()
+			for i := first; ; i += step {
 				mem := vfs.NewCrashableMem()
 				crashed := mem
 				inject := &countdown{forever: mode.forever, err: errDisk}

@@ -118,7 +118,8 @@ func TestFaultsSealing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i := int64(0); ; i++ {
+			first, step := operations()
+			for i := first; ; i += step {
 				inject := &countdown{err: mode.err, forever: mode.forever, times: mode.times}
 				inject.left.Store(i)
 				if !oneSealFault(t, inject, name == "in what is answered") {
