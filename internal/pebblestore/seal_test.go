@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -86,4 +87,35 @@ func TestStoreSealing(t *testing.T) {
 		cfg.IndexBytes, cfg.ColumnBytes = 16<<10, 64<<10
 		return subject(t, cfg)
 	})
+}
+
+// TestSealKeepsToRanges seals what has become more than a range since the sealer
+// looked: no block has entries of two ranges, since these have different keys.
+func TestSealKeepsToRanges(t *testing.T) {
+	cfg := testConfig(t, vfs.NewMem())
+	cfg.rangeRows = 16
+	s := mustOpen(t, cfg)
+	l := storetest.NewLog("org")
+	addRows(t, s, l, 1, 10)
+	log, err := s.logs.load("org", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sealer.seal(log, l.Head.Size)
+	addRows(t, s, l, 2, 30)
+	s.sealer.seal(log, l.Head.Size)
+	s.sealer.seal(log, l.Head.Size)
+	s.sealer.seal(log, l.Head.Size)
+	view, err := s.blocks.view(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends []uint64
+	for _, b := range view.blocks {
+		ends = append(ends, b.end())
+	}
+	if want := []uint64{16, 32, 40}; !slices.Equal(ends, want) {
+		t.Errorf("blocks end at %d, want %d", ends, want)
+	}
+	storetest.CheckLog(t, s, l)
 }
