@@ -197,10 +197,15 @@ var layers = []layer{
 		outside: []string{"net/http", "github.com/go-json-experiment/json"},
 	},
 	{
+		pkg:     "internal/web/words",
+		why:     "entries as people read them: sentences, marks, changes, times; pure, so that every action can be tested",
+		imports: []string{"audit"},
+	},
+	{
 		pkg: "internal/web",
 		why: "server-rendered pages",
 		imports: []string{
-			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
+			"internal/web/words", "audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "html/template"},
