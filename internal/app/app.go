@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -38,6 +39,7 @@ type App struct {
 	Server  *server.Server
 
 	cfg       Config
+	signer    *auth.Signer
 	metrics   *metrics
 	collector collector
 }
@@ -170,9 +172,15 @@ func (a *App) openSurfaces(ctx context.Context) error {
 		Exports: a.Exports, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 		PortalURL: func(token string) string { return web.LaunchURL(a.PublicURL(), token) },
 	})
-	pages := web.New(web.Deps{Catalog: a.Catalog, Signer: signer, Now: a.cfg.Now})
+	sessions := auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
+	a.signer = signer
+	pages := web.New(web.Deps{
+		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.Store, Exports: a.Exports, Schemas: a.Schemas,
+		Sessions: sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
+		Brand: a.cfg.brand(), PublicURL: a.PublicURL(), Now: a.cfg.Now, Demo: a.cfg.demo,
+	})
 	a.Server = server.New(server.Config{
-		Auth: a.Auth, Signer: signer, Catalog: a.Catalog, Logger: a.cfg.Logger,
+		Auth: a.Auth, Signer: signer, Sessions: sessions, PublicURL: a.PublicURL(), Catalog: a.Catalog, Logger: a.cfg.Logger,
 		Registry: a.metrics.registry, Now: a.cfg.Now, Ready: a.Ready,
 	}, native, dropIn, pages)
 	return nil

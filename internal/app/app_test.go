@@ -98,13 +98,17 @@ func (r *onceRecorder) Flush() {
 // with one of another organization, and with each role. It holds promise 9.
 func TestWalk(t *testing.T) {
 	a := open(t, t.TempDir())
-	public := []string{"healthz", "readyz", "metrics", "portal.launch", "static.style"}
+	public := []string{"healthz", "readyz", "metrics", "portal.launch", "static"}
 	limited := map[catalog.Role]string{}
 	for _, role := range []catalog.Role{auth.RoleAdmin, auth.RoleWriter, auth.RoleReader} {
 		limited[role] = key(t, a, role, "ours")
 	}
 	for _, route := range a.Server.Routes() {
 		t.Run(route.Name, func(t *testing.T) {
+			if route.Access.NeedsSession() {
+				walkSession(t, a, route)
+				return
+			}
 			if !route.Access.NeedsKey() {
 				if route.Access.Purpose() == "" && !slices.Contains(public, route.Name) && !strings.Contains(route.Name, "openapi") && !strings.Contains(route.Name, "vkey") {
 					t.Errorf("%s is public: is it meant to be? Then name it here", route.Pattern)
@@ -123,6 +127,16 @@ func TestWalk(t *testing.T) {
 				walkLimited(t, a, route, role, secret)
 			}
 		})
+	}
+}
+
+// walkSession asks without a session: no key is one.
+func walkSession(t *testing.T, a *app.App, route server.Route) {
+	t.Helper()
+	for _, secret := range []string{"", rootKey} {
+		if res := ask(t, a, route, "ours", secret); res.status != http.StatusUnauthorized {
+			t.Errorf("with the key %q: %d", secret, res.status)
+		}
 	}
 }
 
@@ -174,8 +188,11 @@ func TestPortalLink(t *testing.T) {
 		}
 		return rec
 	}
-	if got := page(link); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), "<h1>Audit log</h1>") || strings.Contains(got.Body.String(), "<back>") {
+	if got := page(link); got.Code != http.StatusSeeOther || got.Header().Get("Location") != "/settings/security/audit-log" {
 		t.Errorf("the link opens %d\n%s", got.Code, got.Body)
+	}
+	if got := page(link); got.Code != http.StatusConflict || !strings.Contains(got.Body.String(), "already used") {
+		t.Errorf("the used link opens %d\n%s", got.Code, got.Body)
 	}
 	altered := link[:len(link)-4] + "AAAA"
 	if got := page(altered); got.Code == http.StatusOK || !strings.Contains(got.Body.String(), "does not work") {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/web"
 )
 
 // Config is every setting of a server. The tags are the command line's and the
@@ -35,6 +36,11 @@ type Config struct {
 	IdempotencyWindow time.Duration `help:"How long an idempotency key is remembered, 24h or more." env:"STELE_IDEMPOTENCY_WINDOW" default:"168h" placeholder:"DURATION"`
 	// ExportKeep is how long the file of an export can be downloaded.
 	ExportKeep time.Duration `help:"How long the file of an export is kept." env:"STELE_EXPORT_KEEP" default:"168h" placeholder:"DURATION"`
+	// SessionLife is how long a person who came with a portal link stays in; 0
+	// is auth.DefaultSessionLife.
+	SessionLife time.Duration `help:"How long a person who opened a portal link stays signed in, 5m to 720h." env:"STELE_SESSION_LIFE" default:"8h" placeholder:"DURATION"`
+	// ProductName is the product's name on the pages.
+	ProductName string `help:"Name of the product, shown on the pages." env:"STELE_PRODUCT_NAME" placeholder:"NAME"`
 	// CacheMiB is the size of the caches of what was read: half of it as it is
 	// stored, half decoded.
 	CacheMiB int `name:"cache-mib" help:"Memory for caches of what was read, in MiB: half as stored, half decoded." env:"STELE_CACHE_MIB" default:"128" placeholder:"MIB"`
@@ -52,12 +58,24 @@ type Config struct {
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
 
+	// demo is set while the demo is served.
+	demo *web.Demo
 	// unsynced is set while the demo is made: see pebblestore.Config.
 	unsynced bool
 }
 
 // minIdempotencyWindow is what the WorkOS routes promise.
 const minIdempotencyWindow = 24 * time.Hour
+
+// A session shorter than a link's life helps nobody; one of more than a month is
+// a key, and there are keys for that.
+const (
+	minSessionLife = 5 * time.Minute
+	maxSessionLife = 30 * 24 * time.Hour
+)
+
+// brand is how the pages look.
+func (c *Config) brand() web.Brand { return web.Brand{ProductName: c.ProductName} }
 
 // Validate says what is wrong with the settings, by their command line names.
 // The command line calls it before it starts anything.
@@ -70,6 +88,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ExportKeep < time.Hour {
 		return errors.New("--export-keep: less than an hour leaves no time to download")
+	}
+	if c.SessionLife != 0 && (c.SessionLife < minSessionLife || c.SessionLife > maxSessionLife) {
+		return fmt.Errorf("--session-life: %s must be %s to %s", c.SessionLife, minSessionLife, maxSessionLife)
 	}
 	if c.CacheMiB < 1 || c.ReserveMiB < 0 {
 		return errors.New("--cache-mib must be 1 or more, --reserve-mib 0 or more")

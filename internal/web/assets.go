@@ -1,0 +1,113 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/server"
+)
+
+// styleName is the one stylesheet, which is in no file.
+const styleName = "stele.css"
+
+// assets are the static files by name, such as "js/page.js".
+type assets struct {
+	byName map[string]asset
+}
+
+type asset struct {
+	data        []byte
+	contentType string
+	hash        string
+}
+
+// loadAssets reads the embedded files. A fault is a mistake in the program.
+func loadAssets(fsys fs.FS) *assets {
+	a := &assets{byName: map[string]asset{}}
+	var style bytes.Buffer
+	err := fs.WalkDir(fsys, "static", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		if path.Dir(name) == "static/css" {
+			style.Write(data) // in the order of names
+			return nil
+		}
+		a.add(name[len("static/"):], data)
+		return nil
+	})
+	if err != nil {
+		panic("web: " + err.Error())
+	}
+	a.add(styleName, style.Bytes())
+	return a
+}
+
+func (a *assets) add(name string, data []byte) {
+	sum := sha256.Sum256(data)
+	a.byName[name] = asset{data: data, contentType: contentTypeOf(name), hash: hex.EncodeToString(sum[:8])}
+}
+
+// contentTypeOf does not ask the machine's own tables for what scripts are.
+func contentTypeOf(name string) string {
+	switch path.Ext(name) {
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	}
+	return mime.TypeByExtension(path.Ext(name))
+}
+
+// url is the address of a static file with the hash of what it holds, so that it
+// can be cached for ever. A name that is not there is a mistake in a template.
+func (a *assets) url(name string) string {
+	found, ok := a.byName[name]
+	if !ok {
+		panic("web: there is no static file " + name)
+	}
+	return "/static/" + name + "?" + found.hash
+}
+
+func (p *pages) assetRoutes() []server.Route {
+	return []server.Route{{
+		Name: "static", Method: http.MethodGet, Pattern: "/static/{name...}", Access: auth.Public(), Handler: p.static, Quiet: true,
+	}}
+}
+
+// static answers with a file. Under the hash of its content it never changes;
+// under another, such as that of an older server, it is not kept.
+func (p *pages) static(w http.ResponseWriter, r *server.Request) error {
+	found, ok := p.assets.byName[r.PathValue("name")]
+	if !ok {
+		return audit.Errorf(audit.CodeNotFound, "there is no such file")
+	}
+	h := w.Header()
+	h.Set("Content-Type", found.contentType)
+	h.Set("ETag", `"`+found.hash+`"`)
+	h.Set("Cache-Control", "no-cache")
+	if r.URL.RawQuery == found.hash {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	if r.Header.Get("If-None-Match") == `"`+found.hash+`"` {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Length", strconv.Itoa(len(found.data)))
+	_, err := w.Write(found.data)
+	return err
+}

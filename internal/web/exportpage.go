@@ -1,0 +1,5 @@
+package web
+
+import "github.com/stelehq/stele/internal/server"
+
+func (p *pages) exportRoutes() []server.Route { return nil }
