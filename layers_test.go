@@ -200,6 +200,7 @@ var layers = []layer{
 		pkg:     "internal/web/words",
 		why:     "entries as people read them: sentences, marks, changes, times; pure, so that every action can be tested",
 		imports: []string{"audit"},
+		outside: []string{"github.com/mileusna/useragent"},
 	},
 	{
 		pkg: "internal/web",
