@@ -10,11 +10,12 @@ SHELL := bash
 # their own so that what only a test needs stays out of the root go.mod.
 GO_MODULES := internal/workos/sdktest internal/benchpeers
 # Folders with a package-lock.json that tests need installed.
-NPM_DIRS := internal/workos/testdata/node
+NPM_DIRS := internal/workos/testdata/node internal/web/browsertest/testdata
 # Commands that tests need, each with the Debian package that brings it where
 # that has another name. The race detector needs a C compiler; PostgreSQL is what
-# Stele is measured beside, and Debian keeps it out of the path.
-APT_COMMANDS := gcc postgres=postgresql
+# Stele is measured beside, and Debian keeps it out of the path; pages are tested
+# in Chromium.
+APT_COMMANDS := gcc postgres=postgresql chromium
 
 PKG ?= ./...
 COUNT ?= 6
@@ -23,6 +24,7 @@ FUZZTIME ?= 20s
 EVENTS ?= 1000000
 PEERSFLAGS ?=
 TESTFLAGS ?=
+BROWSERFLAGS ?=
 
 # A listed folder that is not in the tree is no error: it may come or go with a
 # package.
@@ -79,6 +81,10 @@ fmt: $(golangci_lint) ## rewrite the sources with gofumpt and goimports
 .PHONY: test
 test: deps ## every test, shuffled, with the race detector
 	$(call in_modules,go test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...)
+
+.PHONY: browser
+browser: deps ## the pages in a real browser; BROWSERFLAGS go to Playwright
+	go test -race -count 1 -v ./internal/web/browsertest -args -- $(BROWSERFLAGS)
 
 .PHONY: deps
 deps: apt $(npm_installed) ## install what the tests need

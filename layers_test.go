@@ -221,6 +221,11 @@ var layers = []layer{
 		outside: []string{"net", "net/http", "os", "syscall", "github.com/prometheus/client_golang"},
 	},
 	{
+		pkg:     "internal/web/browsertest",
+		why:     "people on the pages, in a real browser, on whole servers",
+		imports: []string{every},
+	},
+	{
 		pkg:     "cmd/stele",
 		why:     "the one binary: flags, environment, exit codes",
 		imports: []string{every},

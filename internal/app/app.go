@@ -22,6 +22,7 @@ import (
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/pebblestore"
 	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/web"
 	"github.com/stelehq/stele/internal/workos"
@@ -38,6 +39,7 @@ type App struct {
 	Auth    *auth.Authenticator
 	Server  *server.Server
 
+	engine    search.Engine // Store, or what the configuration puts before it
 	cfg       Config
 	signer    *auth.Signer
 	metrics   *metrics
@@ -92,6 +94,10 @@ func (a *App) openLog(ctx context.Context) error {
 		return fmt.Errorf("open %s: %w", a.cfg.Data, err)
 	}
 	a.metrics.watchStore(a.Store)
+	a.engine = a.Store
+	if a.cfg.WrapEngine != nil {
+		a.engine = a.cfg.WrapEngine(a.Store)
+	}
 	a.Catalog = catalog.New(a.Store, a.cfg.Now)
 	used, err := a.Store.List(ctx, "", "", 1)
 	if err != nil {
@@ -123,7 +129,7 @@ func (a *App) openReaders(ctx context.Context) error {
 		return fmt.Errorf("open schemas: %w", err)
 	}
 	a.Exports, err = export.Open(ctx, export.Config{
-		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.Store, Log: a.Ledger,
+		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.engine, Log: a.Ledger,
 		Room: a.Store.Room, Keep: a.cfg.ExportKeep, Logger: a.cfg.Logger, Now: a.cfg.Now,
 	})
 	if err != nil {
@@ -164,7 +170,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 		return fmt.Errorf("open signer: %w", err)
 	}
 	native := api.New(api.Deps{
-		Ledger: a.Ledger, Engine: a.Store, Catalog: a.Catalog, Schemas: a.Schemas,
+		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas,
 		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/web"
 )
 
@@ -57,6 +58,10 @@ type Config struct {
 	ShowKey func(key string) error `kong:"-"`
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
+
+	// WrapEngine, when set, stands between the store and what searches it. For
+	// tests of what people see when a search fails.
+	WrapEngine func(search.Engine) search.Engine `kong:"-"`
 
 	// demo is set while the demo is served.
 	demo *web.Demo
