@@ -68,10 +68,12 @@ func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s
 	return nil
 }
 
-// cookie is the session cookie.
+// cookie is the session cookie. It says how long it lasts, not when it ends:
+// the browser's clock may be another than the server's.
 func (p *pages) cookie(value string, expires time.Time) *http.Cookie {
+	left := int(expires.Sub(p.Now()) / time.Second)
 	return &http.Cookie{ //nolint:gosec // Secure when people come by https
-		Name: server.SessionCookie, Value: value, Path: Base, Expires: expires,
+		Name: server.SessionCookie, Value: value, Path: Base, MaxAge: left,
 		HttpOnly: true, Secure: strings.HasPrefix(p.PublicURL, "https:"), SameSite: http.SameSiteLaxMode,
 	}
 }
@@ -81,8 +83,7 @@ func (p *pages) signOut(w http.ResponseWriter, r *server.Request) error {
 	if err := p.Sessions.End(r.Context(), server.SessionOf(r.Request)); err != nil {
 		return err
 	}
-	gone := p.cookie("", time.Time{}) //nolint:gosec // as above
-	gone.MaxAge = -1
+	gone := p.cookie("", time.Time{})
 	http.SetCookie(w, gone)
 	back := safeURL(r.Session.ReturnURL)
 	r.Session, r.Organization = nil, nil
