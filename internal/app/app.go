@@ -181,7 +181,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	sessions := auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
 	a.signer = signer
 	pages := web.New(web.Deps{
-		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.Store, Exports: a.Exports, Schemas: a.Schemas,
+		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Schemas: a.Schemas,
 		Sessions: sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
 		Brand: a.cfg.brand(), PublicURL: a.PublicURL(), Now: a.cfg.Now, Demo: a.cfg.demo,
 	})

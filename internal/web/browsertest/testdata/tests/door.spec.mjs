@@ -1,11 +1,76 @@
-import { test, expect, main } from '../stele.mjs';
+// Getting in, and out again.
+import { test, expect, main, another, full, empty } from '../stele.mjs';
 
-test.describe('a link that does not work', () => {
-  test.use({ expected: [/status of 403/] });
+const heading = (page) => page.getByRole('heading', { level: 1 });
+const sessions = async (context) => (await context.cookies(main.url + '/settings/security/audit-log')).filter((cookie) => cookie.name === 'stele_session');
+const log = /\/settings\/security\/audit-log$/;
 
-  test('altered', async ({ page }) => {
-    const res = await page.goto(main.url + '/portal/launch?token=abc.def');
+test.describe('what does not open', () => {
+  test.use({ expected: [/the server responded with a status of 4\d\d/] });
+
+  test('a link used twice', async ({ page, context, browser }) => {
+    const link = await main.link(empty);
+    await page.goto(link);
+    await expect(page).toHaveURL(log);
+    const other = await (await browser.newContext()).newPage();
+    const res = await other.goto(link);
+    expect(res.status()).toBe(409);
+    await expect(heading(other)).toHaveText('This link was already used');
+    await expect(other.getByText('it makes a new link')).toBeVisible();
+    expect(await sessions(other.context())).toEqual([]);
+    await other.context().close();
+  });
+
+  test('an altered link', async ({ page, context }) => {
+    const link = new URL(await main.link(empty));
+    const token = link.searchParams.get('token');
+    const [body, mac] = token.split('.');
+    const forged = JSON.parse(Buffer.from(body, 'base64url'));
+    forged.organization = full;
+    const changed = [
+      'abc.def', body, `${body}.`, `${mac}.${body}`,
+      `${Buffer.from(JSON.stringify(forged)).toString('base64url')}.${mac}`,
+      token.slice(0, -3) + (token.at(-3) === 'A' ? 'B' : 'A') + token.slice(-2),
+    ];
+    for (const wrong of changed) {
+      const res = await page.goto(`${main.url}/portal/launch?token=${encodeURIComponent(wrong)}`);
+      expect(res.status(), wrong).toBe(403);
+      await expect(heading(page)).toHaveText('This does not work');
+      await expect(page.getByText('it makes a new link')).toBeVisible();
+    }
+    expect(await sessions(context)).toEqual([]);
+    // The link itself still works: nobody can use it up for others.
+    await page.goto(link.href);
+    await expect(page).toHaveURL(log);
+  });
+
+  test('an expired link', async ({ page, hosts }) => {
+    const server = await another();
+    hosts.add(new URL(server.url).host);
+    const org = await server.organization();
+    const link = await server.link(org);
+    await server.advance(5 * 60 + 1);
+    const res = await page.goto(link);
+    expect(res.status()).toBe(410);
+    await expect(heading(page)).toHaveText('This link has expired');
+    await expect(page.getByText('it makes a new link')).toBeVisible();
+  });
+
+  test('a session that expired', async ({ page, enter }) => {
+    const server = await another();
+    await enter(await server.organization(), { server });
+    await server.advance(8 * 60 * 60 + 1);
+    const res = await page.reload();
+    expect(res.status()).toBe(401);
+    await expect(heading(page)).toHaveText('Your session has ended');
+  });
+
+  test('the log of an organization that was switched off meanwhile', async ({ page, enter }) => {
+    const org = await main.organization();
+    await enter(org);
+    await main.call('PATCH', `/v1/organizations/${org}`, { state: 'inactive' });
+    const res = await page.reload();
     expect(res.status()).toBe(403);
-    await expect(page.getByRole('heading', { level: 1 })).toHaveText('This link does not work');
+    await expect(heading(page)).toHaveText('The audit log is not switched on');
   });
 });
