@@ -35,6 +35,10 @@ const (
 // DefaultSessionLife is how long a session lasts when nothing else is set.
 const DefaultSessionLife = 8 * time.Hour
 
+// CookieLife is how long a browser should keep the cookie of a session: longer
+// than the session, to be told that it has ended and not that there was none.
+func (s *Session) CookieLife() time.Time { return s.ExpiresAt.Add(endedKept) }
+
 // Session is one person's visit to the pages of one organization.
 type Session struct {
 	// ID names the session in logs and entries; it opens nothing.
@@ -186,17 +190,36 @@ func (s *Sessions) Get(ctx context.Context, cookie string) (*Session, error) {
 }
 
 func (s *Sessions) load(ctx context.Context, cookie string) (*catalog.Stored[Session], error) {
+	found, err := s.find(ctx, cookie)
+	if err == nil && !s.now().Before(found.Value.ExpiresAt) {
+		return nil, noSession()
+	}
+	return found, err
+}
+
+// find is load, also of a session that is over.
+func (s *Sessions) find(ctx context.Context, cookie string) (*catalog.Stored[Session], error) {
 	if cookie == "" || len(cookie) > maxSecretBytes {
 		return nil, noSession()
 	}
 	found, err := catalog.Load[Session](ctx, s.kv, prefixSession+hashCookie(cookie))
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && !s.now().Before(found.Value.ExpiresAt) {
+	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, noSession()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read session: %w", err)
 	}
 	return &found, nil
+}
+
+// ReturnURL is where the person of a session came from, also for a while after
+// its end; "" when that is not known.
+func (s *Sessions) ReturnURL(ctx context.Context, cookie string) string {
+	found, err := s.find(ctx, cookie)
+	if err != nil {
+		return ""
+	}
+	return found.Value.ReturnURL
 }
 
 // noSession is the same for a missing, an unknown and an ended session.

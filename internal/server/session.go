@@ -12,10 +12,9 @@ import (
 const (
 	// SessionCookie is the name of the cookie that holds a person's session.
 	SessionCookie = "stele_session"
-	// CSRFField and CSRFHeader carry the session's CSRF text: forms have the
-	// field, scripts send the header.
-	CSRFField  = "csrf"
-	// CSRFHeader: see CSRFField.
+	// CSRFField is the field of every form that holds the session's CSRF text.
+	CSRFField = "csrf"
+	// CSRFHeader is the same for what scripts send.
 	CSRFHeader = "X-CSRF-Token"
 	// maxFormBytes bounds the body of a form.
 	maxFormBytes = 1 << 20
@@ -40,9 +39,6 @@ func (s *Server) authorizeSession(r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Route.Access.AllowSession(session); err != nil {
-		return err
-	}
 	o, err := s.cfg.Catalog.Organization(r.Context(), session.Organization)
 	if errors.Is(err, &audit.Error{Code: audit.CodeNotFound}) {
 		return audit.Errorf(audit.CodeUnauthorized, "the session's organization is gone")
@@ -53,11 +49,12 @@ func (s *Server) authorizeSession(r *Request) error {
 	if err := o.CheckShow(); err != nil {
 		return err
 	}
-	if err := s.checkIntended(r, session.CSRF()); err != nil {
+	// Known from here on, so that a refusal looks like a page of theirs.
+	r.Session, r.Organization = session, o
+	if err := r.Route.Access.AllowSession(session); err != nil {
 		return err
 	}
-	r.Session, r.Organization = session, o
-	return nil
+	return s.checkIntended(r, session.CSRF())
 }
 
 // SessionOf is the session cookie of a request; "" without.
