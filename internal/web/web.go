@@ -17,8 +17,10 @@ package web
 import (
 	"context"
 	"embed"
+	"hash/maphash"
 	"html/template"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -55,7 +57,9 @@ type Deps struct {
 	Journal   Journal
 	Brand     Brand
 	PublicURL string
-	Now       func() time.Time
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	Now            func() time.Time
 	// Demo lets whoever has the demo's address in; nil but in the demo.
 	Demo *Demo
 }
@@ -76,14 +80,15 @@ type Brand struct {
 // pages is all pages. It does not change after New.
 type pages struct {
 	Deps
-	assets *assets
-	parts  *template.Template            // layout and parts
-	pages  map[string]*template.Template // by name, each with the parts
+	openings openings
+	assets   *assets
+	parts    *template.Template            // layout and parts
+	pages    map[string]*template.Template // by name, each with the parts
 }
 
 // New makes the pages.
 func New(deps Deps) server.Surface {
-	p := &pages{Deps: deps}
+	p := &pages{Deps: deps, openings: openings{seed: maphash.MakeSeed()}}
 	p.assets = loadAssets(files)
 	p.loadTemplates()
 	return server.Surface{
@@ -92,9 +97,21 @@ func New(deps Deps) server.Surface {
 		Errors:   p.fail,
 		Routes: slices.Concat(
 			p.doorRoutes(), p.assetRoutes(),
-			p.logRoutes(), p.entryRoutes(), p.exportRoutes(), p.typeRoutes(), p.settingRoutes(),
+			p.reading(p.logRoutes()), p.reading(p.entryRoutes()), p.exportRoutes(), p.typeRoutes(), p.settingRoutes(),
 		),
 	}
+}
+
+// reading makes routes that show what is in the log record that it was opened.
+func (p *pages) reading(routes []server.Route) []server.Route {
+	for i := range routes {
+		show := routes[i].Handler
+		routes[i].Handler = func(w http.ResponseWriter, r *server.Request) error {
+			p.opened(r)
+			return show(w, r)
+		}
+	}
+	return routes
 }
 
 // LaunchURL is the portal link for a token, under the server's public address.
