@@ -203,11 +203,22 @@ var layers = []layer{
 		outside: []string{"github.com/mileusna/useragent"},
 	},
 	{
+		pkg:     "internal/web/logview",
+		why:     "what the address of the list says and how its links change it, and where the bars of its histogram stand: pure, so that it is tested without a server",
+		imports: []string{"audit", "internal/event", "internal/search"},
+	},
+	{
+		pkg:     "internal/web/complete",
+		why:     "which term of a filter is being typed and what may come next: pure, so that it is tested without an engine",
+		imports: []string{"audit", "internal/search"},
+	},
+	{
 		pkg: "internal/web",
 		why: "server-rendered pages",
 		imports: []string{
-			"internal/web/words", "audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
+			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
+			"internal/web/words", "internal/web/logview", "internal/web/complete",
 		},
 		outside: []string{"net/http", "html/template"},
 		inTests: []string{"golang.org/x/net/html"},
