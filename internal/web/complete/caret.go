@@ -69,11 +69,7 @@ func termAt(text string, caret int) (start, end int) {
 // cutName splits a term at the colon after the name of a field.
 func cutName(term string) (name, value string, ok bool) {
 	if rest, quoted := strings.CutPrefix(term, `"`); quoted {
-		i := strings.Index(rest, `":`)
-		if i < 0 {
-			return "", "", false
-		}
-		return rest[:i], rest[i+2:], true
+		return strings.Cut(rest, `":`)
 	}
 	first, _ := utf8.DecodeRuneInString(term)
 	name, value, ok = strings.Cut(term, ":")

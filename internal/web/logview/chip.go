@@ -1,6 +1,7 @@
 package logview
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -139,18 +140,9 @@ func clearEqual(have *time.Time, gone time.Time) {
 func without(values, gone []string) []string {
 	var kept []string
 	for _, v := range values {
-		if !contains(gone, v) {
+		if !slices.Contains(gone, v) {
 			kept = append(kept, v)
 		}
 	}
 	return kept
-}
-
-func contains(values []string, v string) bool {
-	for _, have := range values {
-		if have == v {
-			return true
-		}
-	}
-	return false
 }

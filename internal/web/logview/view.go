@@ -1,8 +1,10 @@
 package logview
 
 import (
+	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -178,9 +180,7 @@ func (v View) URL() string {
 // link should not change its meaning with the default.
 func (v View) params() url.Values {
 	p := url.Values{}
-	for name, values := range v.Keep {
-		p[name] = values
-	}
+	maps.Copy(p, v.Keep)
 	if v.Typed != "" {
 		p.Set(paramQuery, v.Typed)
 	}
@@ -210,19 +210,8 @@ func (v View) Hidden(without ...string) []Param {
 			out = append(out, Param{name, values[0]})
 		}
 	}
-	slices.SortFunc(out, func(a, b Param) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
 	return out
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
 }
 
 // WithFilter is the view with another filter.
@@ -247,9 +236,7 @@ func (v View) WithBounds(from, to time.Time) View {
 // WithZone is the view with its times in another zone.
 func (v View) WithZone(name string) View {
 	keep := url.Values{}
-	for n, values := range v.Keep {
-		keep[n] = values
-	}
+	maps.Copy(keep, v.Keep)
 	if name == "" {
 		keep.Del(paramZone)
 	} else {
