@@ -1,8 +1,14 @@
 // What the tests share: the servers' API, and a page that fails its test when it
 // does what none of ours may.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { test as base, expect } from '@playwright/test';
 
 export { expect };
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const pictures = fileURLToPath(new URL('../screenshots', import.meta.url));
 
 const key = process.env.STELE_KEY;
 const control = process.env.STELE_CONTROL;
@@ -60,10 +66,10 @@ export class Server {
     for (let cursor = ''; ;) {
       const page = await this.call('GET', `/v1/organizations/${organization}/events?${new URLSearchParams({ q, limit, ...(cursor && { cursor }) })}`);
       found.push(...page.entries);
-      if (!page.more) {
+      if (!page.has_more) {
         return found;
       }
-      cursor = page.cursor;
+      cursor = page.next;
     }
   }
 
@@ -107,6 +113,24 @@ export function event(changes = {}) {
     context: { location: '203.0.113.7', user_agent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' },
     ...changes,
   };
+}
+
+// accessible holds that axe finds nothing on a page as it is now.
+export async function accessible(page) {
+  await page.evaluate(axe); // a page's policy would keep a script element out
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  expect(violations.map((v) => ({ rule: v.id, help: v.help, at: v.nodes.slice(0, 5).map((n) => `${n.target} ${n.failureSummary}`) }))).toEqual([]);
+}
+
+// contained holds that nothing is wider than the window.
+export async function contained(page) {
+  const { wide, inner } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, inner: document.documentElement.clientWidth }));
+  expect(wide, 'width of the page').toBeLessThanOrEqual(inner);
+}
+
+// picture keeps what a page looks like, to be looked at.
+export async function picture(page, name, options = {}) {
+  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true, animations: 'disabled', ...options });
 }
 
 // watch notes what no page of ours may do: break its content security policy,
