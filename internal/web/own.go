@@ -11,6 +11,7 @@ import (
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
 )
@@ -27,15 +28,25 @@ const (
 // catalogue: products register no schemas for these.
 type ownAction struct {
 	Action, Description string
+	// Targets and Metadata say what its events have, as a schema does.
+	Targets  []schema.Target
+	Metadata *schema.Property
+}
+
+// schema is what the catalogue shows of the action. It is not registered: own
+// events are not checked.
+func (o ownAction) schema() *schema.Schema {
+	return &schema.Schema{Action: o.Action, Version: 1, Description: o.Description, Targets: o.Targets, Metadata: o.Metadata}
 }
 
 // ownActions are all of them.
 func ownActions() []ownAction {
+	ofExport := []schema.Target{{Type: targetExport}}
 	return []ownAction{
-		{actionOpened, "Someone looked at the audit log. Recorded at most once an hour for each person."},
-		{actionExported, "Someone asked for an export of the audit log."},
-		{actionExportDownloaded, "Someone downloaded the file of an export."},
-		{actionRetentionChanged, "Someone changed how long entries are kept."},
+		{Action: actionOpened, Description: "Someone looked at the audit log. Recorded at most once an hour for each person."},
+		{Action: actionExported, Description: "Someone asked for an export of the audit log.", Targets: ofExport, Metadata: exportedMetadata()},
+		{Action: actionExportDownloaded, Description: "Someone downloaded the file of an export. Recorded once an hour, also when it is fetched in parts.", Targets: ofExport},
+		{Action: actionRetentionChanged, Description: "Someone changed how long entries are kept."},
 	}
 }
 

@@ -67,6 +67,7 @@ func (p *pages) loadTemplates() {
 func (p *pages) funcs() template.FuncMap {
 	return template.FuncMap{
 		"abs":    absolute,
+		"day":    date,
 		"rel":    p.relative,
 		"csrf":   csrfField,
 		"static": p.assets.url,
@@ -202,6 +203,9 @@ const zoneCookie = "stele_tz"
 func absolute(z Zone, at time.Time) string {
 	return at.In(z.Location).Format("2 Jan 2006, 15:04:05 ") + z.Label
 }
+
+// date is the day of a time: {{day $.Zone .At}}. The zone is to be said nearby.
+func date(z Zone, at time.Time) string { return at.In(z.Location).Format("2 Jan 2006") }
 
 // relative is how long ago something was, with the exact time on hover:
 // {{rel $.Zone .At}}.
