@@ -180,8 +180,10 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 		Format: formatWords(j.Format), Order: "Oldest first", Rows: j.Rows, Size: byteWords(j.Bytes),
 		State: string(j.State), StateText: stateWords(j.State), Percent: j.Percent, Error: sentenceOf(j.Error), Through: j.Through,
 		Again: []logview.Param{
-			{Name: "q", Value: j.Query}, {Name: "range", Value: logview.RangeAll},
-			{Name: "format", Value: string(j.Format)}, {Name: "order", Value: orderOf(j)},
+			{Name: "q", Value: j.Query},
+			{Name: "range", Value: logview.RangeAll},
+			{Name: "format", Value: string(j.Format)},
+			{Name: "order", Value: orderOf(j)},
 		},
 	}
 	if j.Descending {

@@ -121,7 +121,7 @@ func (p *pages) typeRowsOf(counts map[string]uint64) []typeRow {
 // case. js/filter.js does the same.
 func (t *typeRow) matches(words string) bool {
 	text := strings.ToLower(t.Action + " " + t.Description)
-	for _, word := range strings.Fields(strings.ToLower(words)) {
+	for word := range strings.FieldsSeq(strings.ToLower(words)) {
 		if !strings.Contains(text, word) {
 			return false
 		}
