@@ -171,12 +171,13 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	}
 	native := api.New(api.Deps{
 		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
+		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
+		PortalPath: web.LaunchTarget, Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,
 		Exports: a.Exports, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
-		PortalURL: func(token string) string { return web.LaunchURL(a.PublicURL(), token) },
+		PortalURL: func(token string) string { return a.PublicURL() + web.LaunchTarget(token) },
 	})
 	sessions := auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
 	a.signer = signer

@@ -32,6 +32,24 @@ const (
 	IntentExports    = "exports"
 )
 
+// KnownIntent says whether a link may be made for it.
+func KnownIntent(intent string) bool {
+	return intent == IntentAuditLogs || intent == IntentLogStreams || intent == IntentExports
+}
+
+// RoleFor is the role of a link that names none: where log streams are set up,
+// nobody but a manager has anything to do.
+func RoleFor(intent string) PersonRole {
+	if intent == IntentLogStreams {
+		return PersonManager
+	}
+	return PersonViewer
+}
+
+// MaxLinkLife is how long a portal link can be opened, at most: the product makes
+// one when somebody asks, and sends them there at once.
+const MaxLinkLife = 5 * time.Minute
+
 // DefaultSessionLife is how long a session lasts when nothing else is set.
 const DefaultSessionLife = 8 * time.Hour
 

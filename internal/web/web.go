@@ -114,10 +114,8 @@ func (p *pages) reading(routes []server.Route) []server.Route {
 	return routes
 }
 
-// LaunchURL is the portal link for a token, under the server's public address.
-func LaunchURL(publicURL, token string) string {
-	return publicURL + LaunchPath + "?token=" + url.QueryEscape(token)
-}
+// LaunchTarget is the path of the portal link for a token.
+func LaunchTarget(token string) string { return LaunchPath + "?token=" + url.QueryEscape(token) }
 
 // safeURL drops what is not a plain web address, so that a link cannot run.
 func safeURL(raw string) string {
