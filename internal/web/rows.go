@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/url"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // entriesPath is below which each entry has its page.
-const entriesPath = "/settings/security/audit-log/entries/"
+const entriesPath = Base + "/audit-log/entries/"
 
 // rowContext is what the rows of one answer share.
 type rowContext struct {
@@ -28,8 +29,9 @@ type row struct {
 	Seq uint64
 	// Href is the page of the entry, with the way back to the list.
 	Href string
-	// Occurred is when it happened.
+	// Occurred is when it happened, Order that as text that sorts as lists do.
 	Occurred stamp
+	Order    string
 	Actor    rowActor
 	// Sentence is what happened; its Actor is shown in Actor.
 	Sentence words.Sentence
@@ -49,11 +51,17 @@ type rowActor struct {
 
 // stamp is a time, as people and machines read it.
 type stamp struct {
-	// Relative is "5 minutes ago", Exact has day, time, seconds and zone.
+	// Relative is "5 min ago", Exact has day, time, seconds and zone.
 	Relative, Exact string
 	// Machine is for the datetime attribute.
 	Machine string
 }
+
+// Limits of what a row shows of a text, in runes. The details show all.
+const (
+	maxRowText  = 200
+	maxRowTitle = 400
+)
 
 // newRow makes the row of an entry. It shares nothing with e.
 func newRow(e *event.Entry, in rowContext) row {
@@ -62,21 +70,54 @@ func newRow(e *event.Entry, in rowContext) row {
 }
 
 func entryRow(e *audit.Entry, in rowContext) row {
-	r := row{
-		ID: e.ID, Seq: e.Seq, Action: e.Action, Location: e.Context.Location,
-		Sentence: words.Say(&e.Event), Occurred: newStamp(e.OccurredAt, in),
-		Actor: rowActor{Type: e.Actor.Type, Kind: e.Actor.Type, ID: e.Actor.ID, Name: e.Actor.Name, Icon: "user"},
+	return row{
+		ID: e.ID, Seq: e.Seq, Href: entryURL(e.ID, in.Carry),
+		Occurred: newStamp(e.OccurredAt, in), Order: fmt.Sprintf("%019d.%019d", e.OccurredAt.UnixNano(), e.Seq),
+		Actor: newRowActor(&e.Actor), Sentence: words.Say(&e.Event), Action: e.Action,
+		Location: words.Shorten(e.Context.Location, maxRowText), Marks: words.Marks(&e.Event),
 	}
-	u := url.URL{Path: entriesPath + e.ID, RawQuery: in.Carry.Encode()}
-	r.Href = u.String()
-	return r
+}
+
+// entryURL is the page of an entry.
+func entryURL(id string, carry url.Values) string {
+	u := url.URL{Path: entriesPath + id, RawQuery: carry.Encode()}
+	return u.String()
+}
+
+func newRowActor(a *audit.Actor) rowActor {
+	return rowActor{
+		Type: a.Type, Kind: words.Shorten(words.Title(a.Type), maxRowText), ID: words.Shorten(a.ID, maxRowTitle),
+		Name: words.Shorten(a.Name, maxRowText), Icon: actorIcon(a.Type),
+	}
+}
+
+// actorIcon is the icon of a type of actor. The words are those of many products;
+// a type that is not among them has the icon of a thing.
+func actorIcon(kind string) string {
+	switch kind {
+	case "user", "person", "member", "admin", "employee", "owner", "portal":
+		return "user"
+	case "api_key", "token", "service_account", "key", "access_token", "oauth_client":
+		return "key"
+	case "system", "service", "server", "scheduler", "cron", "job":
+		return "cog"
+	case "workflow", "automation", "integration", "app", "bot":
+		return "flow"
+	case "alert", "monitor", "webhook":
+		return "bell"
+	}
+	return "cube"
 }
 
 func newStamp(t time.Time, in rowContext) stamp {
-	local := t.In(in.Zone)
 	return stamp{
-		Relative: local.Format("2 Jan 2006"),
-		Exact:    local.Format("Mon 2 Jan 2006, 15:04:05.000 MST"),
+		Relative: words.Ago(t, in.Now, in.Zone),
+		Exact:    exactTime(t, in.Zone),
 		Machine:  t.UTC().Format(time.RFC3339Nano),
 	}
+}
+
+// exactTime is a time to the millisecond, with its zone.
+func exactTime(t time.Time, zone *time.Location) string {
+	return t.In(zone).Format("Mon 2 Jan 2006, 15:04:05.000 ") + zone.String()
 }

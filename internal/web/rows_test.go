@@ -29,7 +29,7 @@ func TestRowLeadsBack(t *testing.T) {
 		t.Errorf("href %q, want %q", r.Href, want)
 	}
 	var page strings.Builder
-	tmpl := template.Must(template.ParseFS(files, "templates/row.html"))
+	tmpl := template.Must(template.New("").Funcs(template.FuncMap{"icon": func(string) string { return "" }}).ParseFS(files, "templates/parts/row.html"))
 	if err := tmpl.ExecuteTemplate(&page, "row", r); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -84,6 +85,8 @@ type pages struct {
 	assets   *assets
 	parts    *template.Template            // layout and parts
 	pages    map[string]*template.Template // by name, each with the parts
+	// following counts the pages that follow a log live.
+	following atomic.Int64
 }
 
 // New makes the pages.

@@ -39,3 +39,16 @@ func day(t, now time.Time) string {
 	}
 	return t.Format("2 Jan 2006")
 }
+
+// Span says how long something took: "42 s", "5 min", "3 h", "12 days".
+func Span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(d/time.Second)) + " s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d/time.Minute)) + " min"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d/time.Hour)) + " h"
+	}
+	return strconv.Itoa(int(d/(24*time.Hour))) + " days"
+}
