@@ -144,11 +144,15 @@ func (p *pages) record(r *server.Request, e audit.Event) error {
 	return nil
 }
 
+// maxRecordedFilter is how much of a filter an own entry keeps: a filter may be
+// longer than a value in metadata. The export has all of it.
+const maxRecordedFilter = 8 << 10
+
 // exportedEvent says that the person of a session made an export of what.
 func (p *pages) exportedEvent(r *server.Request, j *export.Job) audit.Event {
 	e := p.personEvent(r, actionExported)
 	e.Targets = []audit.Target{exportTarget(j)}
-	e.Metadata = audit.Metadata{"filter": j.Query, "format": string(j.Format), "order": orderOf(j)}
+	e.Metadata = audit.Metadata{"filter": plain(j.Query, maxRecordedFilter), "format": string(j.Format), "order": orderOf(j)}
 	return e
 }
 
@@ -160,7 +164,7 @@ func exportedMetadata() *schema.Property {
 	return &schema.Property{
 		Type: schema.TypeObject, Required: []string{"filter", "format", "order"},
 		Properties: map[string]*schema.Property{
-			"filter": {Type: schema.TypeString, Description: "What the export holds, its time included; empty for every entry."},
+			"filter": {Type: schema.TypeString, Description: "What the export holds, its time included; empty for every entry. Of a long filter the first 8 KiB."},
 			"format": {Type: schema.TypeString, Enum: []any{string(export.CSV), string(export.JSONL)}},
 			"order":  {Type: schema.TypeString, Enum: []any{orderAsc, orderDesc}},
 		},

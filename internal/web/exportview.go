@@ -177,7 +177,7 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 	row := exportRow{
 		ID: exportPrefix + j.ID, Path: exportPath(j), FileName: j.FileName(),
 		CreatedAt: j.CreatedAt, ReadyAt: j.ReadyAt, ExpiresAt: j.ExpiresAt,
-		Format: formatWords(j.Format), Order: "Oldest first", Rows: j.Rows, Size: byteWords(j.Bytes),
+		Format: formatWords(j.Format), Order: "oldest first", Rows: j.Rows, Size: byteWords(j.Bytes),
 		State: string(j.State), StateText: stateWords(j.State), Percent: j.Percent, Error: sentenceOf(j.Error), Through: j.Through,
 		Again: []logview.Param{
 			{Name: "q", Value: j.Query},
@@ -187,7 +187,7 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 		},
 	}
 	if j.Descending {
-		row.Order = "Newest first"
+		row.Order = "newest first"
 	}
 	row.who(j.Creator())
 	q, err := audit.ParseQuery(j.Query)

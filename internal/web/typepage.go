@@ -317,7 +317,7 @@ func (t *typePage) compare(versions []*schema.Schema, a, b string) error {
 func compareVersions(a, b *schema.Schema) *typeCompare {
 	out := &typeCompare{A: a.Version, B: b.Version, Groups: pairFields(fieldRows(a), fieldRows(b))}
 	for _, c := range schema.Compare(a, b) {
-		out.Changes = append(out.Changes, typeChange{Message: sentenceOf(c.Message), Breaking: c.Breaking})
+		out.Changes = append(out.Changes, typeChange{Message: c.Message, Breaking: c.Breaking})
 	}
 	return out
 }
