@@ -213,12 +213,16 @@ var layers = []layer{
 		imports: []string{"audit", "internal/search"},
 	},
 	{
+		pkg: "internal/web/palette",
+		why: "makes a product's accent colour legible: arithmetic on colours, and nothing else",
+	},
+	{
 		pkg: "internal/web",
 		why: "server-rendered pages",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
-			"internal/web/words", "internal/web/logview", "internal/web/complete",
+			"internal/web/words", "internal/web/logview", "internal/web/complete", "internal/web/palette",
 		},
 		outside: []string{"net/http", "html/template"},
 		inTests: []string{"golang.org/x/net/html"},

@@ -42,6 +42,7 @@ type App struct {
 	engine    search.Engine // Store, or what the configuration puts before it
 	cfg       Config
 	signer    *auth.Signer
+	sessions  *auth.Sessions
 	metrics   *metrics
 	collector collector
 }
@@ -179,15 +180,23 @@ func (a *App) openSurfaces(ctx context.Context) error {
 		Exports: a.Exports, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 		PortalURL: func(token string) string { return a.PublicURL() + web.LaunchTarget(token) },
 	})
-	sessions := auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
+	brand, err := a.cfg.brand()
+	if err != nil {
+		return err
+	}
+	proxies, err := a.cfg.proxies()
+	if err != nil {
+		return err
+	}
+	a.sessions = auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
 	a.signer = signer
 	pages := web.New(web.Deps{
 		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Schemas: a.Schemas,
-		Sessions: sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
-		Brand: a.cfg.brand(), PublicURL: a.PublicURL(), Now: a.cfg.Now, Demo: a.cfg.demo,
+		Sessions: a.sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
+		Brand: brand, PublicURL: a.PublicURL(), TrustedProxies: proxies, Now: a.cfg.Now, Demo: a.cfg.demo,
 	})
 	a.Server = server.New(server.Config{
-		Auth: a.Auth, Signer: signer, Sessions: sessions, PublicURL: a.PublicURL(), Catalog: a.Catalog, Logger: a.cfg.Logger,
+		Auth: a.Auth, Signer: signer, Sessions: a.sessions, PublicURL: a.PublicURL(), Catalog: a.Catalog, Logger: a.cfg.Logger,
 		Registry: a.metrics.registry, Now: a.cfg.Now, Ready: a.Ready,
 	}, native, dropIn, pages)
 	return nil
@@ -227,6 +236,7 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 	idle, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watchMemory(idle) })
+	watching.Go(func() { a.cleanSessions(idle) })
 	defer watching.Wait()
 	defer stop()
 	return a.Server.Run(ctx, ln)

@@ -42,6 +42,14 @@ type Config struct {
 	SessionLife time.Duration `help:"How long a person who opened a portal link stays signed in, 5m to 720h." env:"STELE_SESSION_LIFE" default:"8h" placeholder:"DURATION"`
 	// ProductName is the product's name on the pages.
 	ProductName string `help:"Name of the product, shown on the pages." env:"STELE_PRODUCT_NAME" placeholder:"NAME"`
+	// ProductLogo is a file with the product's logo.
+	ProductLogo string `help:"Logo of the product (PNG, JPEG, WebP or SVG, up to 256 KiB), shown on the pages before its name." env:"STELE_PRODUCT_LOGO" type:"path" placeholder:"FILE"`
+	// Accent is the colour of what can be clicked on the pages.
+	Accent string `help:"Colour of links and buttons on the pages, such as '#2f5fd0'; made darker or lighter where it would not be legible." env:"STELE_ACCENT" placeholder:"COLOUR"`
+	// FrameAncestors are the sites that may show the pages in a frame.
+	FrameAncestors []string `help:"Sites that may show the pages in a frame, such as https://app.example.com or https://*.example.com; none when not given." env:"STELE_FRAME_ANCESTORS" placeholder:"ORIGIN,..."`
+	// TrustedProxies are believed when they say where a request comes from.
+	TrustedProxies []string `help:"Addresses of proxies in front of the server, such as 10.0.0.0/8: their X-Forwarded-For says where people are, in entries about what they do on the pages." env:"STELE_TRUSTED_PROXIES" placeholder:"ADDRESS,..."`
 	// CacheMiB is the size of the caches of what was read: half of it as it is
 	// stored, half decoded.
 	CacheMiB int `name:"cache-mib" help:"Memory for caches of what was read, in MiB: half as stored, half decoded." env:"STELE_CACHE_MIB" default:"128" placeholder:"MIB"`
@@ -79,9 +87,6 @@ const (
 	maxSessionLife = 30 * 24 * time.Hour
 )
 
-// brand is how the pages look.
-func (c *Config) brand() web.Brand { return web.Brand{ProductName: c.ProductName} }
-
 // Validate says what is wrong with the settings, by their command line names.
 // The command line calls it before it starts anything.
 func (c *Config) Validate() error {
@@ -106,7 +111,14 @@ func (c *Config) Validate() error {
 	if _, err := schema.ParseMode(c.SchemaMode); err != nil {
 		return fmt.Errorf("--schema-mode: %w", err)
 	}
-	return c.validatePublicURL()
+	if err := c.validatePublicURL(); err != nil {
+		return err
+	}
+	if _, err := c.brand(); err != nil {
+		return err
+	}
+	_, err := c.proxies()
+	return err
 }
 
 func (c *Config) validatePublicURL() error {

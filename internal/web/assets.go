@@ -15,6 +15,9 @@ import (
 	"github.com/stelehq/stele/internal/server"
 )
 
+// embedName is the script that a product's own pages load.
+const embedName = "embed.js"
+
 // styleName is the one stylesheet, which is in no file.
 const styleName = "stele.css"
 
@@ -27,12 +30,15 @@ type asset struct {
 	data        []byte
 	contentType string
 	hash        string
+	policy      string // Content-Security-Policy; "" is that of every answer
+	shared      bool   // other sites may load it
 }
 
-// loadAssets reads the embedded files. A fault is a mistake in the program.
-func loadAssets(fsys fs.FS) *assets {
+// loadAssets reads the embedded files, and puts the product's own style after
+// the pages'. A fault is a mistake in the program.
+func loadAssets(fsys fs.FS, style string) *assets {
 	a := &assets{byName: map[string]asset{}}
-	var style bytes.Buffer
+	var sheet bytes.Buffer
 	err := fs.WalkDir(fsys, "static", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -42,7 +48,7 @@ func loadAssets(fsys fs.FS) *assets {
 			return err
 		}
 		if path.Dir(name) == "static/css" {
-			style.Write(data) // in the order of names
+			sheet.Write(data) // in the order of names
 			return nil
 		}
 		a.add(name[len("static/"):], data)
@@ -51,13 +57,31 @@ func loadAssets(fsys fs.FS) *assets {
 	if err != nil {
 		panic("web: " + err.Error())
 	}
-	a.add(styleName, style.Bytes())
+	sheet.WriteString(style)
+	a.add(styleName, sheet.Bytes())
 	return a
 }
 
 func (a *assets) add(name string, data []byte) {
+	a.byName[name] = asset{data: data, contentType: contentTypeOf(name), hash: hashOf(data), shared: name == embedName}
+}
+
+func hashOf(data []byte) string {
 	sum := sha256.Sum256(data)
-	a.byName[name] = asset{data: data, contentType: contentTypeOf(name), hash: hex.EncodeToString(sum[:8])}
+	return hex.EncodeToString(sum[:8])
+}
+
+// logoPolicy lets an SVG style itself and do nothing else, wherever it is opened.
+const logoPolicy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+// addLogo adds the product's logo and returns its address; "" without one.
+func (a *assets) addLogo(logo *Logo) string {
+	if logo == nil {
+		return ""
+	}
+	const name = "logo"
+	a.byName[name] = asset{data: logo.Data, contentType: logo.Type, hash: hashOf(logo.Data), policy: logoPolicy}
+	return a.url(name)
 }
 
 // contentTypeOf does not ask the machine's own tables for what scripts are.
@@ -100,6 +124,13 @@ func (p *pages) static(w http.ResponseWriter, r *server.Request) error {
 	h.Set("Content-Type", found.contentType)
 	h.Set("ETag", `"`+found.hash+`"`)
 	h.Set("Cache-Control", "no-cache")
+	if found.policy != "" {
+		h.Set("Content-Security-Policy", found.policy)
+	}
+	if found.shared {
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
 	if r.URL.RawQuery == found.hash {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/server"
 )
@@ -21,6 +20,7 @@ type Demo struct {
 func (p *pages) doorRoutes() []server.Route {
 	routes := []server.Route{
 		{Name: "portal.launch", Method: http.MethodGet, Pattern: LaunchPath, Access: auth.Public(), Handler: p.launch},
+		{Name: "home", Method: http.MethodGet, Pattern: Base, Access: auth.Person(), Handler: p.home},
 		post("sign_out", "sign-out", auth.Person(), p.signOut),
 	}
 	if p.Demo != nil {
@@ -31,13 +31,35 @@ func (p *pages) doorRoutes() []server.Route {
 	return routes
 }
 
-// launch turns a portal link into a session.
+// launch turns a portal link into a session. Only a person's own click does:
+// browsers that fetch ahead, and programs that look at what a link leads to, must
+// not use it up.
 func (p *pages) launch(w http.ResponseWriter, r *server.Request) error {
-	cookie, session, err := p.Sessions.Redeem(r.Context(), r.URL.Query().Get("token"))
+	token := r.URL.Query().Get("token")
+	if r.Method == http.MethodHead || fetchesAhead(r.Header) {
+		if _, err := p.Signer.VerifyPortal(token); err != nil {
+			return err
+		}
+		if r.Method != http.MethodHead {
+			w.WriteHeader(http.StatusTooEarly) // so that the browser asks again
+		}
+		return nil
+	}
+	cookie, session, err := p.Sessions.Redeem(r.Context(), token)
 	if err != nil {
 		return err
 	}
 	return p.enter(w, r, cookie, session)
+}
+
+// fetchesAhead says that a browser fetches a page that nobody asked for yet.
+func fetchesAhead(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if strings.HasPrefix(strings.ToLower(h.Get(name)), "pre") { // prefetch, prerender, preview
+			return true
+		}
+	}
+	return false
 }
 
 // demo makes a session for whoever has the demo's address.
@@ -54,13 +76,26 @@ func (p *pages) demo(w http.ResponseWriter, r *server.Request) error {
 
 // enter hands the session out and goes to the page that the link was made for.
 func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s *auth.Session) error {
-	http.SetCookie(w, p.cookie(cookie, s.ExpiresAt))
-	page := "/audit-log"
-	switch s.Intent {
-	case auth.IntentExports:
-		page = "/exports"
+	c := p.newCookie(server.SessionCookie, cookie)
+	// How long it lasts, not when it ends: the browser's clock may be another
+	// than the server's.
+	c.MaxAge = int(s.CookieLife().Sub(p.Now()) / time.Second)
+	http.SetCookie(w, c)
+	page := "audit-log"
+	if s.Intent == auth.IntentExports {
+		page = "exports"
 	}
-	target := Base + page
+	return p.goTo(w, r, page)
+}
+
+// home leads to the first page.
+func (p *pages) home(w http.ResponseWriter, r *server.Request) error {
+	return p.goTo(w, r, "audit-log")
+}
+
+// goTo leads to a page, in the mode that was asked for.
+func (p *pages) goTo(w http.ResponseWriter, r *server.Request, page string) error {
+	target := Base + "/" + page
 	if r.URL.Query().Get("embed") == "1" {
 		target += "?embed=1"
 	}
@@ -68,61 +103,17 @@ func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s
 	return nil
 }
 
-// cookie is the session cookie. It says how long it lasts, not when it ends:
-// the browser's clock may be another than the server's.
-func (p *pages) cookie(value string, expires time.Time) *http.Cookie {
-	left := int(expires.Sub(p.Now()) / time.Second)
-	return &http.Cookie{ //nolint:gosec // Secure when people come by https
-		Name: server.SessionCookie, Value: value, Path: Base, MaxAge: left,
-		HttpOnly: true, Secure: strings.HasPrefix(p.PublicURL, "https:"), SameSite: http.SameSiteLaxMode,
-	}
-}
-
 // signOut ends the session.
 func (p *pages) signOut(w http.ResponseWriter, r *server.Request) error {
 	if err := p.Sessions.End(r.Context(), server.SessionOf(r.Request)); err != nil {
 		return err
 	}
-	gone := p.cookie("", time.Time{})
+	gone := p.newCookie(server.SessionCookie, "")
+	gone.MaxAge = -1
 	http.SetCookie(w, gone)
 	back := safeURL(r.Session.ReturnURL)
 	r.Session, r.Organization = nil, nil
 	return p.show(w, r, "notice", view{Title: "Signed out", Data: notice{
-		Heading: "You are signed out", Advice: "To see the audit log again, open it from your product.", Back: back,
+		Heading: "You are signed out", Advice: []string{"To see the audit log again, open it from " + p.product() + "."}, Back: back,
 	}})
-}
-
-// notice is a page that only says something.
-type notice struct {
-	Heading, Advice, Back, RequestID string
-}
-
-// fail answers with a kind page: what happened and what to do.
-func (p *pages) fail(w http.ResponseWriter, r *server.Request, f server.Failure) {
-	n := noticeOf(f.Error)
-	n.RequestID = r.ID
-	if err := p.show(w, r, "notice", view{Title: n.Heading, Status: f.Status, Data: n}); err != nil {
-		http.Error(w, n.Heading, f.Status)
-	}
-}
-
-func noticeOf(err *audit.Error) notice {
-	const again = "Go back to your product and open the audit log again: it makes a new link."
-	switch err.Code {
-	case audit.CodeGone:
-		return notice{Heading: "This link has expired", Advice: again}
-	case audit.CodeConflict:
-		return notice{Heading: "This link was already used", Advice: "Each link opens once. " + again}
-	case audit.CodeUnauthorized:
-		return notice{Heading: "Your session has ended", Advice: again}
-	case audit.CodeLogInactive:
-		return notice{Heading: "The audit log is not switched on", Advice: "What happens is recorded, and will be there when it is switched on. Ask the product's support."}
-	case audit.CodeNotFound:
-		return notice{Heading: "There is nothing here", Advice: "The address may be mistyped, or the entry may be another organization's."}
-	case audit.CodeForbidden:
-		return notice{Heading: "This does not work", Advice: err.Message + ". " + again}
-	case audit.CodeInternal, audit.CodeUnavailable, audit.CodeOverloaded:
-		return notice{Heading: "Something went wrong on our side", Advice: "Nothing is lost. Try again in a moment; if it goes on, tell the product's support the request id below."}
-	}
-	return notice{Heading: "This does not work", Advice: err.Message}
 }

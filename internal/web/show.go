@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -37,8 +38,13 @@ type layout struct {
 	Session      *auth.Session         // nil at the door
 	Organization *catalog.Organization // nil at the door
 	Brand        Brand
+	Logo         string // address of the product's; "" without
+	Product      string // its name, or how to call it without one
 	// Embed is for pages shown inside the product: without a header.
-	Embed     bool
+	Embed bool
+	// Frames are the sites that the page may be shown in, for the script that
+	// tells them its size.
+	Frames    string
 	CSRF      string
 	Zone      Zone
 	ReturnURL string
@@ -115,7 +121,14 @@ func (p *pages) icon(name string) template.HTML {
 
 // layoutOf is what every template sees of a request.
 func (p *pages) layoutOf(r *server.Request, v view) layout {
-	l := layout{view: v, Session: r.Session, Organization: r.Organization, Brand: p.Brand, Embed: embedded(r), Zone: p.zone(r), Path: r.URL.Path}
+	l := layout{
+		view: v, Session: r.Session, Organization: r.Organization, Brand: p.Brand, Logo: p.logoURL,
+		Product: cmp.Or(p.Brand.ProductName, "the product"),
+		Embed:   embedded(r), Zone: p.zone(r), Path: r.URL.Path,
+	}
+	if l.Embed {
+		l.Frames = p.frame.origins
+	}
 	if r.Session != nil {
 		l.CSRF, l.ReturnURL = r.Session.CSRF(), safeURL(r.Session.ReturnURL)
 	}
@@ -145,6 +158,7 @@ func (p *pages) render(w http.ResponseWriter, r *server.Request, t *template.Tem
 	}
 	h := w.Header()
 	p.protect(h)
+	p.noteEmbed(w, r)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(page.Len()))
 	if v.Status != 0 {
@@ -152,24 +166,6 @@ func (p *pages) render(w http.ResponseWriter, r *server.Request, t *template.Tem
 	}
 	_, err := page.WriteTo(w)
 	return err
-}
-
-// policy forbids a page everything but its own files and data: images.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
-// protect sets the headers of pages.
-func (p *pages) protect(h http.Header) {
-	h.Set("Content-Security-Policy", policy)
-	// To this server alone: with no-referrer, browsers also send forms with
-	// the origin "null", as if they came from elsewhere.
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-}
-
-// embedded says whether a page is shown inside another one.
-func embedded(r *server.Request) bool {
-	return r.URL.Query().Get("embed") == "1" || r.Header.Get("Sec-Fetch-Dest") == "iframe"
 }
 
 // Zone is the time zone that times are shown in.

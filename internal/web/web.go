@@ -72,16 +72,12 @@ type Journal interface {
 	Record(ctx context.Context, org string, e audit.Event) error
 }
 
-// Brand is what makes the pages look like a part of the product.
-type Brand struct {
-	// ProductName is the product's; "" shows none.
-	ProductName string
-}
-
 // pages is all pages. It does not change after New.
 type pages struct {
 	Deps
 	openings openings
+	frame    frame
+	logoURL  string // "" without
 	assets   *assets
 	parts    *template.Template            // layout and parts
 	pages    map[string]*template.Template // by name, each with the parts
@@ -92,7 +88,9 @@ type pages struct {
 // New makes the pages.
 func New(deps Deps) server.Surface {
 	p := &pages{Deps: deps, openings: openings{seed: maphash.MakeSeed()}}
-	p.assets = loadAssets(files)
+	p.assets = loadAssets(files, deps.Brand.style())
+	p.logoURL = p.assets.addLogo(deps.Brand.Logo)
+	p.frame = newFrame(deps.Brand.FrameAncestors, deps.PublicURL)
 	p.loadTemplates()
 	return server.Surface{
 		Name:     "web",

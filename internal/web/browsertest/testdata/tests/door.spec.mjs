@@ -35,7 +35,7 @@ test.describe('what does not open', () => {
     for (const wrong of changed) {
       const res = await page.goto(`${main.url}/portal/launch?token=${encodeURIComponent(wrong)}`);
       expect(res.status(), wrong).toBe(403);
-      await expect(heading(page)).toHaveText('This does not work');
+      await expect(heading(page)).toHaveText('This link does not work');
       await expect(page.getByText('it makes a new link')).toBeVisible();
     }
     expect(await sessions(context)).toEqual([]);
