@@ -76,7 +76,7 @@ func (p *pages) demo(w http.ResponseWriter, r *server.Request) error {
 
 // enter hands the session out and goes to the page that the link was made for.
 func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s *auth.Session) error {
-	c := p.newCookie(server.SessionCookie, cookie)
+	c := p.newCookie(server.SessionCookie, cookie) //nolint:gosec // see newCookie
 	// How long it lasts, not when it ends: the browser's clock may be another
 	// than the server's.
 	c.MaxAge = int(s.CookieLife().Sub(p.Now()) / time.Second)
@@ -108,7 +108,7 @@ func (p *pages) signOut(w http.ResponseWriter, r *server.Request) error {
 	if err := p.Sessions.End(r.Context(), server.SessionOf(r.Request)); err != nil {
 		return err
 	}
-	gone := p.newCookie(server.SessionCookie, "")
+	gone := p.newCookie(server.SessionCookie, "") //nolint:gosec // see newCookie
 	gone.MaxAge = -1
 	http.SetCookie(w, gone)
 	back := safeURL(r.Session.ReturnURL)

@@ -105,7 +105,7 @@ func (p *pages) noteEmbed(w http.ResponseWriter, r *server.Request) {
 	if mode == "" || r.Header.Get("Sec-Fetch-Dest") != "" {
 		return
 	}
-	c := p.newCookie(embedCookie, mode)
+	c := p.newCookie(embedCookie, mode) //nolint:gosec // see newCookie
 	if mode != "1" {
 		c.MaxAge = -1
 	}
