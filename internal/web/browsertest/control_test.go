@@ -41,6 +41,22 @@ func (ws *worlds) control() http.Handler {
 			answer(rw, struct{}{})
 		}
 	}))
+	mux.HandleFunc("POST /worlds/{n}/exports", ws.change(func(rw http.ResponseWriter, r *http.Request, w *world) {
+		var e struct {
+			Organization string `json:"organization"`
+			Hold         bool   `json:"hold"`
+			Chunks       int    `json:"chunks"`
+		}
+		if !read(rw, r, &e) {
+			return
+		}
+		if e.Hold {
+			w.engine.hold(e.Organization)
+		} else {
+			w.engine.step(e.Organization, e.Chunks)
+		}
+		answer(rw, struct{}{})
+	}))
 	return mux
 }
 

@@ -50,7 +50,7 @@ func open(ctx context.Context, dir string, _ settings) (_ *world, err error) {
 	cfg := app.DemoConfig(dir, ln.Addr().String(), rootKey, nil)
 	cfg.Now, cfg.ReserveMiB = w.demo.Now, 0
 	cfg.WrapEngine = func(e search.Engine) search.Engine {
-		w.engine = &flaky{Engine: e, failures: map[string]int{}}
+		w.engine = &flaky{Engine: e, failures: map[string]int{}, gates: map[string]chan struct{}{}}
 		return w.engine
 	}
 	if w.App, err = app.Open(ctx, cfg); err != nil {
@@ -64,34 +64,6 @@ func open(ctx context.Context, dir string, _ settings) (_ *world, err error) {
 		return errors.Join(<-ended, w.Close())
 	}
 	return w, nil
-}
-
-// flaky is a search engine that fails when it was told to.
-type flaky struct {
-	search.Engine
-	mu       sync.Mutex
-	failures map[string]int // how often it is still to fail, by organization
-}
-
-// fail makes the next searches of an organization fail.
-func (f *flaky) fail(org string, times int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.failures[org] = times
-}
-
-// Search implements search.Engine.
-func (f *flaky) Search(ctx context.Context, org string, r search.Request) (search.Page, error) {
-	f.mu.Lock()
-	failing := f.failures[org] > 0
-	if failing {
-		f.failures[org]--
-	}
-	f.mu.Unlock()
-	if failing {
-		return search.Page{}, errors.New("the disk of the tests has a scratch")
-	}
-	return f.Engine.Search(ctx, org, r)
 }
 
 // worlds are the servers that are open, by number; the first is the one that

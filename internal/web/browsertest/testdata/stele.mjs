@@ -83,6 +83,16 @@ export class Server {
     return ask(`${control}${this.path}/failures`, 'POST', { organization, times });
   }
 
+  // holdExports makes an organization's exports wait before each chunk of rows;
+  // stepExports lets some through, all without a number.
+  holdExports(organization) {
+    return ask(`${control}${this.path}/exports`, 'POST', { organization, hold: true });
+  }
+
+  stepExports(organization, chunks = 0) {
+    return ask(`${control}${this.path}/exports`, 'POST', { organization, chunks });
+  }
+
   // now is the server's time.
   async now() {
     return new Date((await this.advance(0)).now);
