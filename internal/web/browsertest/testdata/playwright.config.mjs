@@ -11,7 +11,7 @@ export default defineConfig({
   workers: 2,
   retries: 0,
   timeout: 90_000,
-  expect: { timeout: 20_000 },
+  expect: { timeout: Number(process.env.STELE_PATIENCE ?? 20_000) },
   reporter: 'list',
   use: {
     baseURL: process.env.STELE_URL,

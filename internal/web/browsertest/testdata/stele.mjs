@@ -39,9 +39,8 @@ export class Server {
 
   // link makes a portal link. role, intent, person: as in the API.
   async link(organization, { role = 'viewer', intent = 'audit_logs', person = { id: 'u_ada', name: 'Ada Tester' }, ...more } = {}) {
-    const made = await this.call('POST', `/v1/organizations/${organization}/portal-links`, { role, intent, person, ...more })
-      .catch(() => this.call('POST', '/portal/generate_link', { organization, intent, ...more }));
-    return made.url ?? made.link;
+    const made = await this.call('POST', `/v1/organizations/${organization}/portal-links`, { role, intent, person, ...more });
+    return made.url;
   }
 
   // organization makes one of its own for a test, with events in it.

@@ -5,6 +5,24 @@ const heading = (page) => page.getByRole('heading', { level: 1 });
 const sessions = async (context) => (await context.cookies(main.url + '/settings/security/audit-log')).filter((cookie) => cookie.name === 'stele_session');
 const log = /\/settings\/security\/audit-log$/;
 
+test('a link opens the log of its organization', async ({ page }) => {
+  await page.goto(await main.link(full, { person: { id: 'u_ada', name: 'Ada Tester' } }));
+  await expect(page).toHaveURL(log);
+  await expect(page.getByRole('banner')).toContainText('Corvane Logistics');
+  await expect(page.getByRole('banner')).toContainText('Ada Tester');
+});
+
+test('a session lasts from page to page, and ends with sign-out', async ({ page, enter, context }) => {
+  await enter(empty, { return_url: 'https://product.example/settings' });
+  expect(await sessions(context)).toEqual([expect.objectContaining({ httpOnly: true, sameSite: 'Lax', path: '/settings/security', secure: false })]);
+  await page.getByRole('navigation', { name: 'Security' }).getByRole('link', { name: 'Event types' }).click();
+  await expect(heading(page)).toBeVisible();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await expect(heading(page)).toHaveText('You are signed out');
+  await expect(page.getByRole('link', { name: /^Back to/ })).toHaveAttribute('href', 'https://product.example/settings');
+  expect(await sessions(context)).toEqual([]);
+});
+
 test.describe('what does not open', () => {
   test.use({ expected: [/the server responded with a status of 4\d\d/] });
 
@@ -65,6 +83,14 @@ test.describe('what does not open', () => {
     await expect(heading(page)).toHaveText('Your session has ended');
   });
 
+  test('a page without a session', async ({ page }) => {
+    for (const path of ['audit-log', 'exports', 'event-types', 'retention', 'audit-log/entries/01ARZ3NDEKTSV4RRFFQ69G5FAV']) {
+      const res = await page.goto(`${main.url}/settings/security/${path}`);
+      expect(res.status(), path).toBe(401);
+      await expect(heading(page)).toHaveText('Your session has ended');
+    }
+  });
+
   test('the log of an organization that was switched off meanwhile', async ({ page, enter }) => {
     const org = await main.organization();
     await enter(org);
@@ -72,5 +98,15 @@ test.describe('what does not open', () => {
     const res = await page.reload();
     expect(res.status()).toBe(403);
     await expect(heading(page)).toHaveText('The audit log is not switched on');
+  });
+
+  test('the pages of managers, for a viewer', async ({ page, enter }) => {
+    await enter(empty);
+    await expect(page.getByRole('link', { name: 'Retention and access' })).toHaveCount(0);
+    const res = await page.goto(main.url + '/settings/security/retention');
+    expect(res.status()).toBe(403);
+    await enter(empty, { role: 'manager' });
+    await page.getByRole('link', { name: 'Retention and access' }).click();
+    await expect(heading(page)).toHaveText('Retention and access');
   });
 });
