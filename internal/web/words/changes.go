@@ -308,7 +308,7 @@ func newChange(field string, before, after any, had, has bool) Change {
 	c := Change{Field: field, Before: Value(before), After: Value(after), Had: had && before != nil, Has: has && after != nil}
 	b, okB := elements(field, before)
 	a, okA := elements(field, after)
-	if (!okB || !okA) || len(b)+len(a) < 2 && !isArray(before) && !isArray(after) {
+	if !okB || !okA || len(a)+len(b) == 0 {
 		return c
 	}
 	c.List = true
@@ -329,8 +329,6 @@ func newChange(field string, before, after any, had, has bool) Change {
 	}
 	return c
 }
-
-func isArray(v any) bool { _, ok := v.([]any); return ok }
 
 // elements reads a list: an array, an array written as text, or values with
 // commas between under a name that is plural.

@@ -123,6 +123,8 @@ func TestChanges(t *testing.T) {
 		{`{"before_values":["a","b"],"after_values":["b"]}`, "values: -a + =b", "after_values before_values"},
 		{`{"before_values":"[\"a\"]","after_values":"[\"c\"]"}`, "values: -a +c =", "after_values before_values"},
 		{`{"before_tags":["a","b"],"after_tags":["b","a"]}`, `tags: ["a","b"] > ["b","a"]`, "after_tags before_tags"},
+		{`{"before_roles":"","after_roles":"admin"}`, "roles: - +admin =", "after_roles before_roles"},
+		{`{"before_role":"","after_role":"admin"}`, "role: > admin", "after_role before_role"},
 		{`{"before_a":null,"after_a":"x"}`, "a: > x", "after_a before_a"},
 		{`{"newsletter":"x","oldest":"y","informed":"z","status":"b"}`, "", ""},
 	} {
@@ -134,7 +136,7 @@ func TestChanges(t *testing.T) {
 				continue
 			}
 			text := p.Field + ":"
-			if p.Had {
+			if p.Had && p.Before != "" {
 				text += " " + p.Before
 			}
 			got = append(got, text+" > "+p.After)

@@ -271,7 +271,7 @@ export const checks = [
     title: "The record is a leaf of the log’s tree",
     async run(s) {
       s.leaf = await leafHash(utf8.encode(s.proof.record));
-      return `Its hash is ${short(s.leaf)}.`;
+      return `Its hash is ${short(s.leaf)}`;
     },
   },
   {
@@ -290,7 +290,7 @@ export const checks = [
     async run(s) {
       const root = await rootOf(s.leaf, s.inclusion.index, s.checkpoint.size, s.inclusion.path);
       if (!same(root, s.checkpoint.root)) fail("It leads to another root: the entry, or the proof, was altered.");
-      return `${count(s.inclusion.path.length, "hash").replace(/hashs$/, "hashes")} lead to the root ${short(root)}.`;
+      return `${count(s.inclusion.path.length, "hash").replace(/hashs$/, "hashes")} lead to the root ${short(root)}`;
     },
   },
   {
