@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/stelehq/stele/audit"
@@ -28,16 +27,12 @@ func (j journal) Record(ctx context.Context, org string, e audit.Event) error {
 	if err := o.CheckWrite(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(e)
+	ev, err := event.FromAudit(&e)
 	if err != nil {
-		return fmt.Errorf("encode own event: %w", err)
-	}
-	var ev event.Event
-	if err := event.NewDecoder().Decode(text, &ev); err != nil {
 		return fmt.Errorf("own event: %w", err)
 	}
 	b := ledger.NewBatch(org)
-	if err := b.Add(&ev); err != nil {
+	if err := b.Add(ev); err != nil {
 		return err
 	}
 	_, err = j.ledger.Append(ctx, b)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,8 +20,6 @@ import (
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/web"
 )
-
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // status is what js/export.js reads.
 type status struct {

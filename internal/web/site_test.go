@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -75,7 +77,8 @@ func (h *hooked) Facets(ctx context.Context, org string, q audit.Query, field au
 	return h.Engine.Facets(ctx, org, q, field, limit)
 }
 
-func openSite(t *testing.T) *site {
+// openSite opens a site; change, when given, changes its settings.
+func openSite(t *testing.T, change ...func(*app.Config)) *site {
 	t.Helper()
 	s := &site{}
 	s.clock.Store(siteStart.UnixNano())
@@ -84,6 +87,9 @@ func openSite(t *testing.T) *site {
 	cfg.WrapEngine = func(e search.Engine) search.Engine {
 		s.engine = &hooked{Engine: e}
 		return s.engine
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	var err error
 	if s.App, err = app.Open(t.Context(), cfg); err != nil {
@@ -120,14 +126,17 @@ func (j journalFails) Record(context.Context, string, audit.Event) error { retur
 
 // breakJournal makes the pages those of a server that cannot record what people
 // do.
-func (s *site) breakJournal(err error) {
+func (s *site) breakJournal(err error) { s.breakJournalInto(err, io.Discard) }
+
+// breakJournalInto also keeps what the server notes.
+func (s *site) breakJournalInto(err error, writer io.Writer) {
 	pages := web.New(web.Deps{
 		Catalog: s.Catalog, Ledger: s.Ledger, Engine: s.engine, Exports: s.Exports, Schemas: s.Schemas,
 		Sessions: s.people, Signer: s.signer, Journal: journalFails{err}, PublicURL: s.PublicURL(), Now: s.now,
 	})
 	s.Handler = server.New(server.Config{
 		Auth: s.Auth, Signer: s.signer, Sessions: s.people, Catalog: s.Catalog, Now: s.now, PublicURL: s.PublicURL(),
-		Logger: discard(),
+		Logger: slog.New(slog.NewTextHandler(writer, nil)),
 	}, pages)
 }
 
