@@ -23,7 +23,7 @@ func TestBrowser(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(nodeDir, "node_modules")); err != nil {
 		t.Fatalf("the node packages are not installed; run make deps: %v", err)
 	}
-	ws := &worlds{ctx: t.Context(), dir: t.TempDir()}
+	ws := newWorlds(t)
 	defer ws.close(t)
 	_, main, err := ws.add(settings{})
 	if err != nil {
@@ -40,7 +40,7 @@ func TestBrowser(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{"node_modules/@playwright/test/cli.js", "test"}, flag.Args()...)...)
 	cmd.Dir = nodeDir
 	cmd.Env = append(os.Environ(), "STELE_URL="+main.url, "STELE_KEY="+rootKey, "STELE_CONTROL="+control.URL,
-		"STELE_CHROMIUM="+chromium, "NODE_NO_WARNINGS=1")
+		"STELE_CHROMIUM="+chromium, "NODE_EXTRA_CA_CERTS="+ws.cert.certFile, "NODE_NO_WARNINGS=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		t.Errorf("the browser's tests: %v", err)

@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"encoding/json"
+	"html/template"
 	"net/http"
 	"strconv"
 	"time"
@@ -57,8 +58,32 @@ func (ws *worlds) control() http.Handler {
 		}
 		answer(rw, struct{}{})
 	}))
+	mux.HandleFunc("GET /product", product)
 	return mux
 }
+
+// product is a page of the product that shows the audit log within it: the page
+// of a portal link that another server made.
+func product(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_ = productPage.Execute(rw, map[string]string{"Server": r.FormValue("server"), "Link": r.FormValue("link")})
+}
+
+var productPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <title>The product</title>
+  <link rel="icon" href="data:,">
+  <script type="module" src="{{.Server}}/static/embed.js"></script>
+</head>
+<body>
+<h1>The product's settings</h1>
+<stele-audit-log src="{{.Link}}"></stele-audit-log>
+<p>The end of the product's page</p>
+</body>
+</html>
+`))
 
 // change is a handler about the server that the path names.
 func (ws *worlds) change(h func(http.ResponseWriter, *http.Request, *world)) http.HandlerFunc {

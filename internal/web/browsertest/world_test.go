@@ -2,9 +2,13 @@ package browsertest
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -34,10 +38,16 @@ type world struct {
 }
 
 // settings are what a test may choose about the server that is opened for it.
-type settings struct{}
+type settings struct {
+	FrameAncestors []string `json:"frame_ancestors"`
+	ProductName    string   `json:"product_name"`
+	Accent         string   `json:"accent"`
+	// TLS has the server answer https, with a certificate that is nobody's.
+	TLS bool `json:"tls"`
+}
 
 // open opens a server on a free port and an empty directory.
-func open(ctx context.Context, dir string, _ settings) (_ *world, err error) {
+func open(ctx context.Context, dir string, cert certificate, s settings) (_ *world, err error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -49,6 +59,11 @@ func open(ctx context.Context, dir string, _ settings) (_ *world, err error) {
 	}}
 	cfg := app.DemoConfig(dir, ln.Addr().String(), rootKey, nil)
 	cfg.Now, cfg.ReserveMiB = w.demo.Now, 0
+	cfg.FrameAncestors, cfg.ProductName, cfg.Accent = s.FrameAncestors, s.ProductName, s.Accent
+	if s.TLS {
+		cfg.TLSCert, cfg.TLSKey = cert.certFile, cert.keyFile
+		w.url = "https://" + ln.Addr().String()
+	}
 	cfg.WrapEngine = func(e search.Engine) search.Engine {
 		w.engine = &flaky{Engine: e, failures: map[string]int{}, gates: map[string]chan struct{}{}}
 		return w.engine
@@ -69,10 +84,21 @@ func open(ctx context.Context, dir string, _ settings) (_ *world, err error) {
 // worlds are the servers that are open, by number; the first is the one that
 // most tests use.
 type worlds struct {
-	ctx context.Context
-	dir string
-	mu  sync.Mutex
-	all []*world
+	ctx  context.Context
+	dir  string
+	cert certificate
+	mu   sync.Mutex
+	all  []*world
+}
+
+func newWorlds(t *testing.T) *worlds {
+	t.Helper()
+	ws := &worlds{ctx: t.Context(), dir: t.TempDir()}
+	var err error
+	if ws.cert, err = newCertificate(ws.dir); err != nil {
+		t.Fatal(err)
+	}
+	return ws
 }
 
 // add opens one more.
@@ -80,7 +106,7 @@ func (ws *worlds) add(s settings) (int, *world, error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	n := len(ws.all)
-	w, err := open(ws.ctx, filepath.Join(ws.dir, fmt.Sprint(n)), s)
+	w, err := open(ws.ctx, filepath.Join(ws.dir, fmt.Sprint(n)), ws.cert, s)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -105,4 +131,22 @@ func (ws *worlds) close(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// certificate is one for 127.0.0.1, in files.
+type certificate struct{ certFile, keyFile string }
+
+// newCertificate writes the certificate of httptest, whose key is public.
+func newCertificate(dir string) (certificate, error) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	c := certificate{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		return c, err
+	}
+	write := func(name, kind string, data []byte) error {
+		return os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600)
+	}
+	return c, errors.Join(write(c.certFile, "CERTIFICATE", server.Certificate().Raw), write(c.keyFile, "PRIVATE KEY", key))
 }

@@ -24,7 +24,7 @@ test('a session lasts from page to page, and ends with sign-out', async ({ page,
 });
 
 test.describe('what does not open', () => {
-  test.use({ expected: [/the server responded with a status of 4\d\d/] });
+  test.use({ expected: /the server responded with a status of 4\d\d/ });
 
   test('a link used twice', async ({ page, context, browser }) => {
     const link = await main.link(empty);

@@ -97,7 +97,7 @@ test.describe('without scripts', () => {
 });
 
 test.describe('a filter that is wrong', () => {
-  test.use({ expected: [/status of 400/] });
+  test.use({ expected: /status of 400/ });
 
   test('is said where it was typed', async ({ page, enter }) => {
     await enter(full, { at: `${exports_}?new=1` });

@@ -1,7 +1,7 @@
 // Every page as people meet it: light and dark, wide and narrow, full and empty.
 // axe finds nothing on any, nothing is wider than the window, and a picture of
 // each is kept.
-import { test, expect, main, full, empty, accessible, contained, picture } from '../stele.mjs';
+import { test, expect, main, another, full, empty, accessible, contained, picture } from '../stele.mjs';
 
 const looks = [
   { name: 'desktop-light', width: 1280, height: 900, colorScheme: 'light' },
@@ -40,4 +40,17 @@ for (const { name, path, few, of } of pages) {
       }
     });
   }
+}
+
+for (const accent of ['#ffe600', '#000000', '#ffffff', '#ff00aa']) {
+  test(`with the accent ${accent} everything can be read`, async ({ page, enter }) => {
+    const server = await another({ accent, product_name: 'Acme & <b>Sons</b>' });
+    await enter(await server.organization(), { server, at: '/settings/security/exports?new=1' });
+    await expect(page.getByRole('banner')).toContainText('Acme & <b>Sons</b>');
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      await picture(page, `accent-${accent.slice(1)}-${colorScheme}`);
+      await accessible(page);
+    }
+  });
 }
