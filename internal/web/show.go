@@ -78,6 +78,7 @@ func (p *pages) funcs() template.FuncMap {
 		"csrf":   csrfField,
 		"static": p.assets.url,
 		"num":    thousands,
+		"inc":    func(n uint64) uint64 { return n + 1 },
 		"icon":   p.icon,
 		"link":   newSectionLink,
 		"base":   func() string { return Base },

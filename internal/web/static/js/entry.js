@@ -3,8 +3,8 @@
 import { announce, show, write } from "./copy.js";
 
 const rows = () => document.querySelector("[data-rows]");
-const titles = { list: document.title };
-let open = null; // { row, detail, link }
+let listTitle = document.title;
+let open = null; // { row, holder, link }
 
 function parse(html) {
   return new DOMParser().parseFromString(html, "text/html");
@@ -63,7 +63,7 @@ export async function openEntry(row, { push = true, focus = false } = {}) {
   holder.replaceChildren(content);
   holder.removeAttribute("aria-busy");
   content.dispatchEvent(new CustomEvent("detail", { bubbles: true }));
-  document.title = `${link.textContent.trim()} · ${titles.list}`;
+  document.title = listTitle.replace(/^[^·]*/, `${link.textContent.trim().replaceAll("·", "-")} `);
   if (focus) holder.focus({ preventScroll: true });
   if (holder.getBoundingClientRect().bottom > innerHeight) row.scrollIntoView({ block: "nearest" });
 }
@@ -78,7 +78,7 @@ export function closeEntry({ push = true, focus = false } = {}) {
   row.classList.remove("entry-open");
   link.removeAttribute("aria-controls");
   link.setAttribute("aria-expanded", "false");
-  document.title = titles.list;
+  document.title = listTitle;
   if (push && history.state?.entry) history.pushState({}, "", listURL());
   if (focus) link.focus();
 }
@@ -139,6 +139,17 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (button.lastChild.textContent = "Copy link"), 2000);
 });
 
+// Another view of the list was put in place: nothing in it is open.
+document.addEventListener("swapped", (event) => {
+  open = null;
+  listTitle = document.title;
+  closed(event.target);
+});
+
+const closed = (root) => {
+  for (const link of root.querySelectorAll("[data-rows] [data-open]")) link.setAttribute("aria-expanded", "false");
+};
+
 function prepare(root) {
   show(root);
   for (const button of root.querySelectorAll("[data-copy-link]")) button.hidden = false;
@@ -146,7 +157,7 @@ function prepare(root) {
 
 document.addEventListener("detail", (event) => prepare(event.target));
 prepare(document);
-for (const link of document.querySelectorAll("[data-rows] [data-open]")) link.setAttribute("aria-expanded", "false");
+closed(document);
 
 // Times that say how long ago something was grow old.
 function ago(ms) {

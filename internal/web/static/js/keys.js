@@ -35,7 +35,7 @@ function follow(selector) {
 
 const actions = {
   "/": () => {
-    const field = document.querySelector("[data-search] input[name=q], input[name=q]");
+    const field = document.getElementById("q");
     field?.focus();
     field?.select();
     return Boolean(field);
@@ -69,7 +69,7 @@ const typing = (target) => target.closest?.("input, textarea, select, [contented
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.key === "Escape") {
-    if (document.querySelector("dialog[open], [popover]:popover-open")) return;
+    if (document.querySelector("dialog[open], details.menu[open], [popover]:popover-open")) return;
     if (isOpen()) {
       if (typing(event.target)) return;
       event.preventDefault();

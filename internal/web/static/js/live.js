@@ -3,165 +3,217 @@
 // does not look calm.
 import { isOpen } from "./entry.js";
 
-const root = document.querySelector("[data-live]");
-const list = document.querySelector("[data-rows]");
 const most = 500; // rows in the page; older ones make room
+const silence = 40_000; // ms without a beat, of which one comes each 15 s
+const again = 4_000; // ms until the next try
 
-if (root && list) {
-  const button = root.querySelector("[data-live-switch]");
-  const status = root.querySelector("[data-live-status]");
-  const pill = root.querySelector("[data-live-pill]");
-  const polite = root.querySelector("[data-live-polite]");
-  let source = null;
-  let waiting = []; // rows not in the list yet
-  let since = root.dataset.since; // the first entry that the page does not have
-  let lastHeard = 0;
-  let watch = 0;
-  let retry = 0;
-  let unsaid = 0; // new rows not yet told to screen readers
+// The list may be put in place anew at any time, so nothing of it is held.
+const root = () => document.querySelector("[data-live]");
+const list = () => document.querySelector("[data-rows]");
+const rowsOf = (ol) => [...ol.querySelectorAll(":scope > [data-entry]")];
 
-  const say = (state, words) => {
-    root.dataset.state = state;
-    status.textContent = words;
-  };
+let active = false; // whether the person follows
+let source = null;
+let since = ""; // the first entry that the page does not have
+let waiting = []; // rows not in the list yet
+let lastHeard = 0;
+let watch = 0;
+let retry = 0;
+let state = { name: "off", words: "" };
 
-  function on() {
-    button.setAttribute("aria-pressed", "true");
-    remember(true);
-    connect();
-  }
+// The regions and the pill stay while the list is replaced.
+const polite = document.createElement("p");
+polite.className = "visually-hidden";
+polite.setAttribute("role", "status");
+const pill = document.createElement("button");
+pill.type = "button";
+pill.className = "live-pill";
+pill.hidden = true;
+document.body.append(polite, pill);
 
-  function off() {
-    button.setAttribute("aria-pressed", "false");
-    remember(false);
-    disconnect();
-    say("off", "");
-    if (waiting.length) insert();
-  }
-
-  // The switch is part of the address, so that a link or a reload keeps it.
-  function remember(live) {
-    const url = new URL(location.href);
-    if (live) url.searchParams.set("live", "1");
-    else url.searchParams.delete("live");
-    if (!history.state?.entry) history.replaceState(history.state, "", url);
-  }
-
-  function connect() {
-    disconnect();
-    say("connecting", "Connecting…");
-    const url = new URL(root.dataset.live, location.href);
-    if (since) url.searchParams.set("since", since);
-    source = new EventSource(url);
-    source.addEventListener("row", (event) => add(event));
-    source.addEventListener("beat", (event) => heard(event));
-    source.addEventListener("reload", () => tooMuch());
-    source.addEventListener("ended", () => {
-      disconnect();
-      button.setAttribute("aria-pressed", "false");
-      say("lost", "Not live: your session has ended. Open the audit log again from your product.");
-    });
-    source.addEventListener("error", () => lost());
-    lastHeard = Date.now();
-    watch = setInterval(() => {
-      if (Date.now() - lastHeard > 40_000) lost(); // two beats have not come
-    }, 5_000);
-  }
-
-  function disconnect() {
-    source?.close();
-    source = null;
-    clearInterval(watch);
-    clearTimeout(retry);
-  }
-
-  // lost says so at once, and tries again.
-  function lost() {
-    disconnect();
-    say("lost", "Not live: the connection is lost. Trying again…");
-    retry = setTimeout(connect, 4_000);
-  }
-
-  function heard(event) {
-    lastHeard = Date.now();
-    if (event.lastEventId) since = String(Number(event.lastEventId) + 1);
-    say("live", "Live");
-    document.dispatchEvent(new CustomEvent("live-beat", { detail: event.data }));
-  }
-
-  function tooMuch() {
-    disconnect();
-    say("lost", "Not live: very many entries were recorded. ");
-    const again = document.createElement("a");
-    again.href = location.href;
-    again.textContent = "Load them";
-    status.append(again);
-  }
-
-  function add(event) {
-    heard(event);
-    const { html } = JSON.parse(event.data);
-    const row = new DOMParser().parseFromString(html, "text/html").querySelector("[data-entry]");
-    if (!row || document.getElementById(row.id) || waiting.some((r) => r.id === row.id)) return;
-    row.querySelector("[data-open]")?.setAttribute("aria-expanded", "false");
-    waiting.push(row);
-    unsaid++;
-    if (busy()) showPill();
-    else insert();
-    soon();
-  }
-
-  // busy: somebody reads something that would move.
-  function busy() {
-    const top = list.getBoundingClientRect().top;
-    return isOpen() || document.hidden || top < 0 || list.contains(document.activeElement) || String(getSelection()) !== "";
-  }
-
-  function showPill() {
-    pill.hidden = false;
-    pill.querySelector("span").textContent = waiting.length === 1 ? "1 new entry" : `${waiting.length.toLocaleString("en")} new entries`;
-  }
-
-  // insert puts rows where the order of the list has them.
-  function insert() {
-    for (const row of waiting) {
-      row.classList.add("entry-new");
-      const rows = [...list.querySelectorAll(":scope > [data-entry]")];
-      const after = rows.find((r) => r.dataset.order < row.dataset.order);
-      if (after) after.before(row);
-      else if (!list.dataset.more) list.append(row); // else it is on a page of older entries
-    }
-    waiting = [];
-    pill.hidden = true;
-    const rows = [...list.querySelectorAll(":scope > [data-entry]")];
-    for (const row of rows.slice(most)) if (!row.classList.contains("entry-open")) row.remove();
-    document.dispatchEvent(new CustomEvent("live-rows"));
-  }
-
-  // Screen readers hear a sum, not each row.
-  let speaking = 0;
-  function soon() {
-    if (speaking) return;
-    speaking = setTimeout(() => {
-      speaking = 0;
-      polite.textContent = unsaid === 1 ? "1 new entry" : `${unsaid} new entries`;
-      unsaid = 0;
-    }, 5_000);
-  }
-
-  button.addEventListener("click", () => (button.getAttribute("aria-pressed") === "true" ? off() : on()));
-  pill.addEventListener("click", () => {
-    insert();
-    const top = document.querySelector("[data-rows] [data-open]");
-    list.scrollIntoView({ block: "start" });
-    top?.focus({ preventScroll: true });
-  });
-  addEventListener("offline", () => source && lost());
-  addEventListener("pagehide", () => disconnect());
-  addEventListener("pageshow", (event) => event.persisted && button.getAttribute("aria-pressed") === "true" && connect());
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && waiting.length && !busy()) insert();
-  });
-  root.hidden = false;
-  if (new URL(location.href).searchParams.get("live") === "1") on();
+function say(name, words) {
+  const changed = state.name !== name;
+  state = { name, words };
+  show();
+  if (changed && name !== "connecting") polite.textContent = words;
 }
+
+// show makes the switch look as things are.
+function show() {
+  const here = root();
+  if (!here) return;
+  here.hidden = false;
+  here.dataset.state = state.name;
+  here.querySelector("[data-live-switch]").setAttribute("aria-pressed", String(active));
+  here.querySelector("[data-live-status]").textContent = state.name === "live" ? "" : state.words;
+}
+
+function on() {
+  active = true;
+  remember();
+  connect();
+}
+
+function off() {
+  active = false;
+  remember();
+  disconnect();
+  if (waiting.length) insert();
+  say("off", "Not live");
+  root()?.querySelector("[data-live-status]").replaceChildren();
+}
+
+// The switch is part of the address, so that a link or a reload keeps it.
+function remember() {
+  if (history.state?.entry) return;
+  const url = new URL(location.href);
+  if (active) url.searchParams.set("live", "1");
+  else url.searchParams.delete("live");
+  if (url.href !== location.href) history.replaceState(history.state, "", url);
+}
+
+function streamURL() {
+  const view = new URL(document.getElementById("log").dataset.log, location.href);
+  const url = new URL(root().dataset.live, location.href);
+  url.search = view.search;
+  url.searchParams.delete("cursor");
+  url.searchParams.set("since", since);
+  return url;
+}
+
+function connect() {
+  disconnect();
+  if (!root()) return; // a page of older entries
+  since ||= root().dataset.since;
+  if (state.name !== "lost") say("connecting", "Connecting…");
+  const mine = (source = new EventSource(streamURL()));
+  const handlers = { row: add, beat: heard, reload: tooMuch, ended, error: lost };
+  for (const [name, handler] of Object.entries(handlers)) {
+    mine.addEventListener(name, (event) => mine === source && handler(event));
+  }
+  lastHeard = Date.now();
+  watch = setInterval(() => Date.now() - lastHeard > silence && lost(), 5_000);
+}
+
+function disconnect() {
+  source?.close();
+  source = null;
+  clearInterval(watch);
+  clearTimeout(retry);
+}
+
+// lost says so at once, and tries again.
+function lost() {
+  disconnect();
+  say("lost", "Not live: the connection is lost. Trying again…");
+  retry = setTimeout(connect, again);
+}
+
+function ended() {
+  disconnect();
+  active = false;
+  say("lost", "Not live: your session has ended. Open the audit log again from your product.");
+}
+
+function tooMuch() {
+  disconnect();
+  say("lost", "Not live: very many events were recorded.");
+  const link = document.createElement("a");
+  link.href = location.href;
+  link.textContent = "Load them";
+  root()?.querySelector("[data-live-status]").append(" ", link);
+}
+
+function heard(event) {
+  lastHeard = Date.now();
+  if (event.lastEventId) since = String(Number(event.lastEventId) + 1);
+  say("live", "Live: new events appear as they are recorded");
+}
+
+function add(event) {
+  heard(event);
+  const { html } = JSON.parse(event.data);
+  const row = new DOMParser().parseFromString(html, "text/html").querySelector("[data-entry]");
+  if (!row || document.getElementById(row.id) || waiting.some((r) => r.id === row.id)) return;
+  row.querySelector("[data-open]").setAttribute("aria-expanded", "false");
+  waiting.push(row);
+  if (busy()) showPill();
+  else insert();
+  soon();
+}
+
+// busy: somebody reads, or does, something that would move.
+function busy() {
+  const ol = list();
+  if (!ol) return true;
+  return isOpen() || document.hidden || ol.getBoundingClientRect().top < 0 || ol.contains(document.activeElement) || getSelection().type === "Range";
+}
+
+const sum = (n) => (n === 1 ? "1 new event" : `${n.toLocaleString("en")} new events`);
+
+function showPill() {
+  pill.hidden = false;
+  pill.textContent = sum(waiting.length);
+}
+
+// insert puts rows where the order of the list has them.
+function insert() {
+  const ol = list();
+  if (!ol) return;
+  for (const row of waiting) {
+    row.classList.add("entry-new");
+    const after = rowsOf(ol).find((r) => r.dataset.order < row.dataset.order);
+    if (after) after.before(row);
+    else if (!ol.hasAttribute("data-more")) ol.append(row); // else it is on a page of older ones
+  }
+  waiting = [];
+  pill.hidden = true;
+  const many = rowsOf(ol);
+  for (const row of many.slice(most)) if (!row.classList.contains("entry-open")) row.remove();
+  if (many.length > most) ol.setAttribute("data-more", "");
+}
+
+// Readers of screens hear a sum now and then, not each row.
+let speaking = 0;
+let unsaid = 0;
+function soon() {
+  unsaid++;
+  speaking ||= setTimeout(() => {
+    polite.textContent = sum(unsaid);
+    speaking = unsaid = 0;
+  }, 5_000);
+}
+
+pill.addEventListener("click", () => {
+  if (!list()) {
+    location.reload(); // there were no rows, and so no list
+    return;
+  }
+  insert();
+  document.getElementById("log-title")?.scrollIntoView({ block: "start" });
+  list().querySelector("[data-open]")?.focus({ preventScroll: true });
+});
+
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.("[data-live-switch]")) return;
+  if (active) off();
+  else on();
+});
+
+// Another view of the list: its rows are all there are up to now.
+document.addEventListener("swapped", () => {
+  waiting = [];
+  pill.hidden = true;
+  since = "";
+  show();
+  if (active) on();
+});
+
+addEventListener("offline", () => source && lost());
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", (event) => event.persisted && active && connect());
+document.addEventListener("visibilitychange", () => !document.hidden && waiting.length && !busy() && insert());
+document.addEventListener("focusout", () => setTimeout(() => waiting.length && !busy() && insert()));
+
+show();
+if (root() && new URL(location.href).searchParams.get("live") === "1") on();
