@@ -146,10 +146,21 @@ var layers = []layer{
 		outside: []string{"os", "syscall", "golang.org/x/mod/sumdb"},
 	},
 	{
+		pkg:     "internal/stream/format",
+		why:     "one event in the forms that receivers of streams read: bytes only, so that each is checked without a server",
+		imports: []string{"audit", "internal/event"},
+	},
+	{
+		pkg:     "internal/stream/sink",
+		why:     "the destinations of streams, one file each; what to do about a failure is not theirs to say",
+		imports: []string{"audit", "internal/event"},
+		outside: []string{"net", "net/http"},
+	},
+	{
 		pkg:     "internal/stream",
 		why:     "followers that deliver to a customer's own systems",
-		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
-		outside: []string{"net", "net/http"},
+		imports: []string{"audit", "internal/event", "internal/search", "internal/catalog", "internal/stream/format", "internal/stream/sink"},
+		outside: []string{"github.com/go-json-experiment/json"},
 	},
 	{
 		pkg:     "internal/demo",
