@@ -151,9 +151,14 @@ var layers = []layer{
 		imports: []string{"audit", "internal/event"},
 	},
 	{
+		pkg:     "internal/egress",
+		why:     "connects to addresses that customers give, and to none that only the server should reach: one place to trust",
+		outside: []string{"net", "net/http", "syscall"},
+	},
+	{
 		pkg:     "internal/stream/sink",
 		why:     "the destinations of streams, one file each; what to do about a failure is not theirs to say",
-		imports: []string{"audit", "internal/event"},
+		imports: []string{"audit", "internal/event", "internal/egress"},
 		outside: []string{"net", "net/http"},
 	},
 	{
