@@ -146,9 +146,13 @@ var layers = []layer{
 		outside: []string{"os", "syscall", "golang.org/x/mod/sumdb"},
 	},
 	{
+		pkg: "internal/stream/format/ocsf",
+		why: "the classes of OCSF by version, as tables, and a check of events against them; the mapping may know no more than these",
+	},
+	{
 		pkg:     "internal/stream/format",
 		why:     "one event in the forms that receivers of streams read: bytes only, so that each is checked without a server",
-		imports: []string{"audit", "internal/event"},
+		imports: []string{"audit", "internal/event", "internal/stream/format/ocsf"},
 	},
 	{
 		pkg:     "internal/egress",
