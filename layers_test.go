@@ -153,6 +153,14 @@ var layers = []layer{
 		pkg:     "internal/stream/format",
 		why:     "one event in the forms that receivers of streams read: bytes only, so that each is checked without a server",
 		imports: []string{"audit", "internal/event", "internal/stream/format/ocsf"},
+		inTests: []string{"go.opentelemetry.io/proto/slim/otlp", "google.golang.org/protobuf"},
+	},
+	{
+		pkg:     "internal/stream/format/securitylake",
+		why:     "batches as Parquet files of OCSF; apart because the Parquet library is larger than all other formats",
+		imports: []string{"internal/stream/format"},
+		outside: []string{"github.com/parquet-go/parquet-go"},
+		inTests: []string{"audit", "internal/event", "internal/stream/format/ocsf"},
 	},
 	{
 		pkg:     "internal/egress",
@@ -163,7 +171,8 @@ var layers = []layer{
 		pkg:     "internal/stream/sink",
 		why:     "the destinations of streams, one file each; what to do about a failure is not theirs to say",
 		imports: []string{"audit", "internal/event", "internal/egress"},
-		outside: []string{"net", "net/http"},
+		outside: []string{"net", "net/http", "syscall", "github.com/klauspost/compress", "github.com/minio/minio-go"},
+		inTests: []string{"github.com/standard-webhooks/standard-webhooks", "github.com/rclone/gofakes3"},
 	},
 	{
 		pkg:     "internal/stream",
