@@ -53,8 +53,9 @@ func (ecs) Append(dst []byte, in *Input) []byte {
 	w.close()
 	ecsOrigin(&w, in.Organization, in.OrganizationName, in.Server, in.Product)
 	ecsPeople(&w, e)
-	ecsClient(&w, e)
-	ecsRelated(&w, e)
+	_, isAddress := address(e.Location)
+	ecsClient(&w, e, isAddress)
+	ecsRelated(&w, e, isAddress)
 	ecsOwn(&w, in)
 	w.close()
 	return w.b
@@ -215,11 +216,11 @@ func ecsPerson(w *jsonWriter, p *event.Party) {
 	}
 }
 
-func ecsClient(w *jsonWriter, e *event.Entry) {
+func ecsClient(w *jsonWriter, e *event.Entry, isAddress bool) {
 	if len(e.Location) > 0 {
 		w.open("source")
 		w.bytes("address", e.Location)
-		if _, ok := address(e.Location); ok {
+		if isAddress {
 			w.bytes("ip", e.Location)
 		}
 		w.close()
@@ -233,9 +234,9 @@ func ecsClient(w *jsonWriter, e *event.Entry) {
 
 // ecsRelated writes the address, and ids and names of people, for pivoting. The
 // same value may be there twice; an index does not mind.
-func ecsRelated(w *jsonWriter, e *event.Entry) {
+func ecsRelated(w *jsonWriter, e *event.Entry, isAddress bool) {
 	w.open("related")
-	if _, ok := address(e.Location); ok {
+	if isAddress {
 		w.openArray("ip")
 		w.bytes("", e.Location)
 		w.closeArray()

@@ -276,6 +276,11 @@ func address(location []byte) (netip.Addr, bool) {
 	if len(location) == 0 || len(location) > 45 {
 		return netip.Addr{}, false
 	}
+	for _, c := range location { // most of what is none is seen without a copy
+		if (c < '0' || c > ':') && c != '.' && (c|0x20 < 'a' || c|0x20 > 'f') {
+			return netip.Addr{}, false
+		}
+	}
 	addr, err := netip.ParseAddr(string(location))
 	return addr, err == nil && addr.Zone() == ""
 }
