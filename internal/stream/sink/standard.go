@@ -3,5 +3,7 @@ package sink
 // Standard is the registry of all destinations of this package, in the order
 // they are offered.
 func Standard() *Kinds {
-	return NewKinds(Splunk(), S3(), Datadog(), Webhook(), Syslog())
+	return NewKinds(
+		Splunk(), S3(), Datadog(), Webhook(), Elasticsearch(), Syslog(), SumoLogic(),
+	)
 }
