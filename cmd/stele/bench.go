@@ -35,7 +35,7 @@ type benchCmd struct {
 	Serial        int    `help:"Events sent one a request by one client alone." default:"3000"`
 	Queries       int    `help:"Runs of each question; fewer where they take more than 20 s." default:"200"`
 	Cold          int    `help:"Runs of each question with everything dropped from memory before." default:"3"`
-	Idle          int    `help:"Seconds to wait before the memory of the idle server is read." default:"30"`
+	Idle          int    `help:"Seconds to wait before the memory of the idle server is read. The store is at rest when it stood still for as long, or 12 seconds." default:"30"`
 	Export        bool   `help:"Also export everything as CSV and JSON lines." default:"true" negatable:""`
 	Seed          uint64 `help:"Seed of the workload." default:"1"`
 	JSON          bool   `help:"Print JSON instead of a table."`

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// settleLook is how often the server is looked at, settleStill how often in
-	// a row nothing may have changed, and settleLimit when waiting ends anyway.
+	// settleLook is how often the server is looked at, settleStill how long
+	// nothing may have changed, at most, and settleLimit when waiting ends anyway.
 	// Sealed rows are removed from disk some ten seconds after.
 	settleLook  = 250 * time.Millisecond
-	settleStill = 48
+	settleStill = 12 * time.Second
 	settleLimit = 15 * time.Minute
 )
 
@@ -34,7 +34,7 @@ type diskReport struct {
 // settle waits until what the server does in the background after a load is
 // done, so that what follows is measured alone, and notes the space used.
 func (b *bench) settle(ctx context.Context) error {
-	took, err := b.target.settled(ctx)
+	took, err := b.target.settled(ctx, min(settleStill, time.Duration(max(1, b.Idle))*time.Second))
 	if err != nil {
 		return err
 	}
@@ -58,13 +58,13 @@ func (b *bench) settle(ctx context.Context) error {
 }
 
 // settled waits until everything that the server says about its store stands
-// still, and returns when it came to rest.
-func (t *benchTarget) settled(ctx context.Context) (time.Duration, error) {
+// still for as long as wanted, and returns when it came to rest.
+func (t *benchTarget) settled(ctx context.Context, wanted time.Duration) (time.Duration, error) {
 	tick := time.NewTicker(settleLook)
 	defer tick.Stop()
 	var last []string
 	var rest time.Duration // since when it stands still
-	for still, at := 0, time.Duration(0); still < settleStill; at += settleLook {
+	for still, at := time.Duration(0), time.Duration(0); still < wanted; at += settleLook {
 		if at > settleLimit {
 			return 0, errors.New("the store still changes after " + settleLimit.String())
 		}
@@ -72,7 +72,7 @@ func (t *benchTarget) settled(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if still++; !slices.Equal(now, last) || !slices.Contains(now, nothingDue) {
+		if still += settleLook; !slices.Equal(now, last) || !slices.Contains(now, nothingDue) {
 			last, still, rest = now, 0, at
 		}
 		select {

@@ -98,15 +98,11 @@ func (r *storeRun) mustHold(ctx context.Context) error {
 	return nil
 }
 
-// forget opens the store anew, with nothing of its data in memory.
-func (r *storeRun) forget(ctx context.Context) error {
-	if err := r.close(); err != nil {
-		return err
-	}
-	if err := dropFromMemory(r.data); err != nil {
-		return err
-	}
-	return r.open(ctx)
+// forget drops everything decoded from the store's cache. Headers and filters of
+// blocks stay.
+func (r *storeRun) forget(context.Context) error {
+	r.app.Store.DropColumns()
+	return nil
 }
 
 // ask asks the engine.

@@ -21,12 +21,14 @@ const (
 	kills       = 25
 	killWriters = 6
 	killOrgs    = 3
+	killBatch   = 900
 	killKey     = "sk_kill_test_root_key_00000"
 )
 
 // TestKill kills the server again and again under concurrent writers and then
 // looks for every event it ever confirmed: present once, in one gapless order,
-// provable, and the data sound. It holds promises 1, 2, 3 and 6.
+// provable, and the data sound. It holds promises 1, 2, 3 and 6. Thousands of events
+// a second make the server seal blocks while it is killed.
 func TestKill(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	addr, err := freeAddress(t.Context())
@@ -44,7 +46,7 @@ func TestKill(t *testing.T) {
 		writers.Go(func() { k.write(ctx, w) })
 	}
 	for range kills {
-		k.waitConfirmed(20)
+		k.waitConfirmed(1500)
 		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond) // a random moment is the point
 		k.kill()
 		k.start()
@@ -136,8 +138,10 @@ func (k *killer) create(org string) {
 // with the same keys, until there is one: it may or may not have been recorded.
 func (k *killer) write(ctx context.Context, writer int) {
 	for n := 0; ctx.Err() == nil; n++ {
-		org := killOrg((writer + n) % killOrgs)
-		events := 1 + rand.IntN(5)
+		org, events := killOrg((writer+n)%killOrgs), 1+rand.IntN(5)
+		if writer == 0 { // fills one organization, so that the server seals it meanwhile
+			org, events = killOrg(0), killBatch
+		}
 		markers := make([]string, events)
 		var body bytes.Buffer
 		body.WriteByte('[')

@@ -75,8 +75,8 @@ func next(more bool, cursor func() string) *string {
 // writeBytes answers 200, or another status, with a body that is ready.
 func writeBytes(w http.ResponseWriter, status int, contentType string, body []byte) error {
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	values := []string{contentType, strconv.Itoa(len(body))}
+	h["Content-Type"], h["Content-Length"] = values[:1:1], values[1:]
 	w.WriteHeader(status)
 	_, err := w.Write(body)
 	return err

@@ -91,7 +91,8 @@ func (a *api) appendEvents(w http.ResponseWriter, r *server.Request) error {
 
 // isNDJSON reads the Content-Type: true for one event a line, false for JSON.
 func isNDJSON(contentType string) (bool, error) {
-	if contentType == "" {
+	switch contentType { // as most clients write it
+	case "", "application/json":
 		return false, nil
 	}
 	media, attrs, err := mime.ParseMediaType(contentType)
@@ -108,10 +109,14 @@ func isNDJSON(contentType string) (bool, error) {
 }
 
 func idempotencyKey(h http.Header) (string, error) {
-	const name = "Idempotency-Key"
-	key := h.Get(name)
+	const name = "Idempotency-Key" // canonical
+	keys := h[name]
+	if len(keys) == 0 {
+		return "", nil
+	}
+	key := keys[0]
 	switch {
-	case len(h.Values(name)) > 1:
+	case len(keys) > 1:
 		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "is given more than once")
 	case len(key) > audit.MaxIdempotencyKeyBytes:
 		return "", audit.FieldErrorf(audit.CodeInvalidRequest, name, "must have at most %d bytes", audit.MaxIdempotencyKeyBytes)
@@ -122,8 +127,15 @@ func idempotencyKey(h http.Header) (string, error) {
 // decode puts the valid events of a body into the batch. A fault is an error,
 // unless the batch is a partial one.
 func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson bool) error {
+	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	switch {
+	case len(trimmed) == 0:
+		return errNoEvent()
+	case !ndjson && trimmed[0] != '[':
+		return in.decodeSingle(schemas, body)
+	}
 	n := 0
-	for item, err := range in.items(body, ndjson) {
+	for item, err := range items(body, ndjson) {
 		if err != nil {
 			return err // where the elements begin and end is not known
 		}
@@ -143,28 +155,41 @@ func (in *ingest) decode(schemas *schema.Registry, body []byte, ndjson bool) err
 	}
 	switch {
 	case n == 0:
-		return audit.Errorf(audit.CodeInvalidRequest, "there is no event in the body")
+		return errNoEvent()
 	case len(in.faults) > 0 && !in.batch.Partial:
 		return in.fault()
 	}
 	return nil
 }
 
-// items yields the events of a body as text.
-func (in *ingest) items(body []byte, ndjson bool) iter.Seq2[event.Item, error] {
+func errNoEvent() error {
+	return audit.Errorf(audit.CodeInvalidRequest, "there is no event in the body")
+}
+
+// decodeSingle is decode for a body that is one event.
+func (in *ingest) decodeSingle(schemas *schema.Registry, body []byte) error {
+	in.single = true
+	err := in.add(schemas, event.Item{Data: body})
+	if err == nil {
+		return nil
+	}
+	fault, ok := errors.AsType[*audit.Error](err)
+	if !ok {
+		return err
+	}
+	in.refuse(fault, 0)
+	if !in.batch.Partial {
+		return in.fault()
+	}
+	return nil
+}
+
+// items yields the events of a body that may have several, as text.
+func items(body []byte, ndjson bool) iter.Seq2[event.Item, error] {
 	if ndjson {
 		return event.SplitNDJSON(body)
 	}
-	trimmed := bytes.TrimLeft(body, " \t\r\n")
-	if len(trimmed) > 0 && trimmed[0] == '[' {
-		return event.SplitArray(body)
-	}
-	in.single = true
-	return func(yield func(event.Item, error) bool) {
-		if len(trimmed) > 0 {
-			yield(event.Item{Data: body}, nil)
-		}
-	}
+	return event.SplitArray(body)
 }
 
 // add reads one event, checks it and puts it into the batch, which copies it.

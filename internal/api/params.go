@@ -51,6 +51,9 @@ func parseFilters(r *server.Request, own ...string) (params, audit.Query, error)
 }
 
 func parseQuery(r *server.Request) (url.Values, error) {
+	if r.URL.RawQuery == "" {
+		return nil, nil //nolint:nilnil // no parameters, and a nil map reads as that
+	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, audit.Errorf(audit.CodeInvalidRequest, "the query of the URL cannot be read: %v", err)

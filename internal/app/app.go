@@ -37,8 +37,9 @@ type App struct {
 	Auth    *auth.Authenticator
 	Server  *server.Server
 
-	cfg     Config
-	metrics *metrics
+	cfg       Config
+	metrics   *metrics
+	collector collector
 }
 
 // Open opens the data directory and wires everything. Close ends it.
@@ -52,7 +53,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{cfg: cfg, metrics: newMetrics(prometheus.NewRegistry())}
+	a := &App{collector: tuneCollector(), cfg: cfg, metrics: newMetrics(prometheus.NewRegistry())}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -210,7 +211,7 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	idle, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
-	watching.Go(func() { giveBack(idle) })
+	watching.Go(func() { a.watchMemory(idle) })
 	defer watching.Wait()
 	defer stop()
 	return a.Server.Run(ctx, ln)

@@ -14,9 +14,9 @@ const (
 	idleBytes = 4 << 20
 )
 
-// giveBack returns memory to the system each time the server falls idle, until ctx
-// ends.
-func giveBack(ctx context.Context) {
+// watchMemory has the collector know how much the caches hold, and returns memory
+// to the system each time the server falls idle, until ctx ends.
+func (a *App) watchMemory(ctx context.Context) {
 	tick := time.NewTicker(idleEvery)
 	defer tick.Stop()
 	sample := []stats.Sample{{Name: "/gc/heap/allocs:bytes"}}
@@ -31,6 +31,7 @@ func giveBack(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		a.collector.follow(a.Store.CachedBytes())
 		now := allocated()
 		idle := now-last < idleBytes
 		if idle && busy {

@@ -146,7 +146,7 @@ func (r *round) earlierID(ctx context.Context, l *Ledger, lg *logState, rec Rece
 				return event.ID{}, fmt.Errorf("read keys of block %d: %w", block, err)
 			}
 		}
-		r.earlier = blockCipher{block, keys.Cipher()}
+		r.earlier = blockCipher{block, l.ciphers.of(&keys)}
 	}
 	return r.earlier.ID(rec.ReceivedAt, rec.Seq), nil
 }

@@ -104,6 +104,7 @@ type Ledger struct {
 	signer  signer
 	tiles   tileReader
 	rounds  sync.Pool // of *round
+	ciphers cipherCache
 	waiting atomic.Int64
 
 	users   sync.WaitGroup // one for each reference to a logState

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math"
+	"sync/atomic"
 
 	"github.com/stelehq/stele/internal/event"
 )
@@ -29,10 +30,7 @@ type round struct {
 	received int64      // received_at of the round
 	keys     event.Keys // of the block that the next entry lies in, unless that begins with it
 	entered  bool       // cipher is that of keys
-	// cipher is that of the keys used last. It outlives the round: making one
-	// costs more than ordering an event.
-	cipher     *event.Cipher
-	cipherKeys event.Keys
+	cipher   *event.Cipher
 
 	table   keyTable
 	since   int64       // receipts from before are forgotten
@@ -50,7 +48,7 @@ func (r *round) forget() {
 	clear(r.loads)
 	clear(r.commit.Rows)
 	r.loads = r.loads[:0]
-	r.earlier = blockCipher{}
+	r.cipher, r.earlier = nil, blockCipher{}
 }
 
 // order makes the commit of the round's loads on the log's head. It may be
@@ -98,11 +96,11 @@ func (r *round) place(ctx context.Context, l *Ledger, lg *logState, ld *load) er
 		if err := r.resolve(ctx, l, lg, ld); err != nil || ld.err != nil {
 			return err
 		}
-		return r.placeResolved(ld)
+		return r.placeResolved(l, ld)
 	}
 	ld.depends = true
 	for i := range ld.items {
-		if err := r.record(ld, &ld.items[i]); err != nil {
+		if err := r.record(l, ld, &ld.items[i]); err != nil {
 			return err
 		}
 	}
@@ -110,12 +108,12 @@ func (r *round) place(ctx context.Context, l *Ledger, lg *logState, ld *load) er
 }
 
 // placeResolved is place for a load with idempotency keys, which are resolved.
-func (r *round) placeResolved(ld *load) error {
+func (r *round) placeResolved(l *Ledger, ld *load) error {
 	for i := range ld.items {
 		res := &ld.resolved[i]
 		if res.is == isNew {
 			ld.depends = true
-			if err := r.record(ld, &ld.items[i]); err != nil {
+			if err := r.record(l, ld, &ld.items[i]); err != nil {
 				return err
 			}
 			r.keep(ld, res)
@@ -135,10 +133,10 @@ func (r *round) placeResolved(ld *load) error {
 }
 
 // record gives one event the next place: salt, digest, id, leaf.
-func (r *round) record(ld *load, it *item) error {
+func (r *round) record(l *Ledger, ld *load, it *item) error {
 	seq := r.tree.size
 	if !r.entered || seq%BlockSize == 0 {
-		if err := r.enterBlock(seq); err != nil {
+		if err := r.enterBlock(l, seq); err != nil {
 			return err
 		}
 	}
@@ -162,7 +160,7 @@ func (r *round) record(ld *load, it *item) error {
 
 // enterBlock readies the cipher of the block that seq lies in, with new keys when
 // seq is its first.
-func (r *round) enterBlock(seq uint64) error {
+func (r *round) enterBlock(l *Ledger, seq uint64) error {
 	if seq >= maxEntries {
 		return errLogFull
 	}
@@ -174,11 +172,30 @@ func (r *round) enterBlock(seq uint64) error {
 		r.keys = keys
 		r.commit.Blocks = append(r.commit.Blocks, BlockKeys{Block: seq / BlockSize, Keys: keys})
 	}
-	if r.cipher == nil || r.cipherKeys != r.keys {
-		r.cipher, r.cipherKeys = r.keys.Cipher(), r.keys
-	}
-	r.entered = true
+	r.cipher, r.entered = l.ciphers.of(&r.keys), true
 	return nil
+}
+
+// cipherCache keeps the ciphers of the blocks that are being filled: making one
+// costs more than ordering an event, and rounds of many logs take turns. A slot
+// belongs to all keys whose first byte leads to it; the last one has it.
+type cipherCache [64]atomic.Pointer[keyedCipher]
+
+type keyedCipher struct {
+	keys   event.Keys
+	cipher *event.Cipher
+}
+
+// of returns the cipher of keys, which are random, so that a byte of them serves
+// as hash.
+func (c *cipherCache) of(keys *event.Keys) *event.Cipher {
+	slot := &c[int(keys.Salt[0])%len(c)]
+	kept := slot.Load()
+	if kept == nil || kept.keys != *keys {
+		kept = &keyedCipher{*keys, keys.Cipher()}
+		slot.Store(kept)
+	}
+	return kept.cipher
 }
 
 // advance makes the round's commit the log's head.

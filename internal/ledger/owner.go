@@ -13,6 +13,9 @@ import (
 // moved the head. With one process it never does.
 const maxReorders = 8
 
+// keepPool is how many loads the pool of an idle log has room for.
+const keepPool = 8
+
 // runOwner orders and commits what waits in a log's pool, until it is empty.
 // Nothing can cancel it: batches that were taken are answered.
 func (l *Ledger) runOwner(lg *logState) {
@@ -48,8 +51,8 @@ func (l *Ledger) take(lg *logState, r *round) bool {
 	lg.poolEvents -= events
 	lg.poolBytes -= size
 	lg.running = n > 0
-	if !lg.running {
-		lg.pool = nil // an idle log keeps no memory
+	if !lg.running && cap(lg.pool) > keepPool {
+		lg.pool = nil // an idle log keeps next to no memory
 	}
 	r.stats = CommitStats{Batches: n, Waiting: lg.poolEvents}
 	return lg.running
@@ -60,7 +63,10 @@ func (l *Ledger) runRound(ctx context.Context, lg *logState, r *round) {
 	lg.own.Lock()
 	r.ordered = false
 	err := l.record(ctx, lg, r)
-	through := lg.head.Position()
+	var through audit.Position
+	if at := lg.head.Position(); at != nil {
+		through = *at
+	}
 	lg.own.Unlock()
 
 	if err == nil && r.stats.Events > 0 {
@@ -80,9 +86,7 @@ func (l *Ledger) runRound(ctx context.Context, lg *logState, r *round) {
 		if err != nil && (ld.depends || !r.ordered) {
 			ld.err = err
 		}
-		if through != nil {
-			ld.through = *through
-		}
+		ld.through = through
 		ld.done <- struct{}{} // from here on the load is the caller's
 	}
 }

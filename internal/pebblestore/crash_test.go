@@ -152,7 +152,8 @@ func (w *writer) checkRecord(t testing.TB, s *Store, k known) {
 // write, with more or less of what was not synced on disk, and goes on from what
 // is left, again and again.
 func TestCrash(t *testing.T) {
-	rounds := 60
+	t.Parallel()
+	rounds := fewer(60)
 	if testing.Short() {
 		rounds = 10
 	}

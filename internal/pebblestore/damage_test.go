@@ -278,7 +278,7 @@ func TestOpenRefuses(t *testing.T) {
 		key, value []byte
 		want       string
 	}{
-		"newer format": {[]byte{kindFormat}, seal([]byte{kindFormat}, binary.LittleEndian.AppendUint16([]byte{valueVersion}, format+1), 0), "format 2"},
+		"newer format": {[]byte{kindFormat}, seal([]byte{kindFormat}, binary.LittleEndian.AppendUint16([]byte{valueVersion}, format+1), 0), fmt.Sprint("knows formats up to ", format)},
 		"damaged":      {[]byte{kindFormat}, []byte("nonsense"), "read format"},
 		"foreign":      {[]byte("somebody else's"), []byte("data"), "database of another program"},
 	} {

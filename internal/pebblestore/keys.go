@@ -53,8 +53,8 @@ func runKey(dst []byte, org string, firstSeq uint64) []byte {
 	return appendSeqKey(dst, kindRun, org, firstSeq)
 }
 
-func blockKey(dst []byte, org string, firstSeq uint64) []byte {
-	return appendSeqKey(dst, kindBlock, org, firstSeq)
+func blockKey(org string, firstSeq uint64) []byte {
+	return appendSeqKey(nil, kindBlock, org, firstSeq)
 }
 
 // partKey has the number of rows too: of blocks that begin with the same entry the

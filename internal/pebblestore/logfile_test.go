@@ -34,7 +34,7 @@ func TestAheadFile(t *testing.T) {
 				t.Fatal(n, err)
 			}
 		}
-		got := readAll(t, fs)
+		got := readLogFile(t, fs)
 		if !bytes.HasPrefix(got, want) {
 			t.Fatal("the log does not have what was written")
 		}
@@ -99,7 +99,7 @@ func openLog(t rapid.TB, fs vfs.FS, old []byte) vfs.File {
 	return f
 }
 
-func readAll(t rapid.TB, fs vfs.FS) []byte {
+func readLogFile(t rapid.TB, fs vfs.FS) []byte {
 	t.Helper()
 	f, err := fs.Open("1.log")
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	// pieceBytes is the size from which rendered entries are handed over.
 	pieceBytes = 256 << 10
 	// renderedBytes bounds what is rendered before its turn comes.
-	renderedBytes = 48 << 20
+	renderedBytes = 24 << 20
 	// fewRows is the part of a block's rows below which they are read one by one.
 	fewRows = 8
 )

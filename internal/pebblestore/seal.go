@@ -54,7 +54,7 @@ type sealer struct {
 
 // pending is what the sealer knows of a log. The sealer's mu guards it.
 type pending struct {
-	known   bool   // sealedTo is right
+	known   bool   // sealed is right
 	queued  bool   // in waiting
 	broken  bool   // rows of it cannot be read; said once and left alone
 	size    uint64 // of the log
@@ -228,7 +228,7 @@ func (z *sealer) turn(log *orgLog) {
 		return
 	}
 	end := view.end()
-	to := z.rangeEnd(end)
+	to := z.s.rangeEnd(end)
 	if log.head.Load().Size < to {
 		z.sealed(log, end, z.s.now()) // now it is known
 		return
@@ -236,16 +236,16 @@ func (z *sealer) turn(log *orgLog) {
 	z.seal(log, to)
 }
 
-// seal has all entries below to in blocks.
+// seal has entries below to in blocks, those of one range at most.
 func (z *sealer) seal(log *orgLog, to uint64) {
 	start := z.s.now()
-	stats, err := z.builder.seal(log, to)
+	end, stats, err := z.builder.seal(log, to)
 	if err != nil {
 		z.fail(log, err)
 		return
 	}
 	now := z.s.now()
-	z.sealed(log, to, now)
+	z.sealed(log, end, now)
 	if stats.Rows == 0 {
 		return // Seal was faster
 	}
@@ -421,25 +421,21 @@ func (s *Store) Seal(ctx context.Context) error {
 func (z *sealer) all(ctx context.Context, log *orgLog) error {
 	size := log.head.Load().Size
 	for {
-		view, err := z.s.blocks.view(log)
-		if err != nil {
-			return err
-		}
-		end := view.end()
-		if end >= size {
-			return nil
-		}
 		if err := errors.Join(ctx.Err(), z.s.stopped()); err != nil {
 			return err
 		}
-		if _, err := z.builder.seal(log, min(size, z.rangeEnd(end))); err != nil {
+		end, _, err := z.builder.seal(log, size)
+		if err != nil {
 			return err
 		}
-		z.sealed(log, min(size, z.rangeEnd(end)), z.s.now())
+		z.sealed(log, end, z.s.now())
+		if end >= size {
+			return nil
+		}
 	}
 }
 
 // rangeEnd is where the range ends that an entry is in.
-func (z *sealer) rangeEnd(seq uint64) uint64 {
-	return seq - seq%z.s.cfg.rangeRows + z.s.cfg.rangeRows
+func (s *Store) rangeEnd(seq uint64) uint64 {
+	return seq - seq%s.cfg.rangeRows + s.cfg.rangeRows
 }

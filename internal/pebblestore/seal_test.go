@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -68,6 +69,7 @@ func sealingSubject(t testing.TB, cfg Config) storetest.Subject {
 // TestStoreSealed runs the suite on blocks and rows in every mix: ranges of
 // 128 entries, sealed whole or in part at any time.
 func TestStoreSealed(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject {
 		cfg := testConfig(t, vfs.NewMem())
 		cfg.rangeRows = 128
@@ -78,10 +80,42 @@ func TestStoreSealed(t *testing.T) {
 // TestStoreSealing runs the suite while the sealer is at work in the background,
 // with next to no room for headers, filters and columns in memory.
 func TestStoreSealing(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject {
 		cfg := testConfig(t, vfs.NewMem())
 		cfg.rangeRows, cfg.sealByHand = 128, false
 		cfg.IndexBytes, cfg.ColumnBytes = 16<<10, 64<<10
 		return subject(t, cfg)
 	})
+}
+
+// TestSealKeepsToRanges seals what has become more than a range since the sealer
+// looked: no block has entries of two ranges, since these have different keys.
+func TestSealKeepsToRanges(t *testing.T) {
+	cfg := testConfig(t, vfs.NewMem())
+	cfg.rangeRows = 16
+	s := mustOpen(t, cfg)
+	l := storetest.NewLog("org")
+	addRows(t, s, l, 1, 10)
+	log, err := s.logs.load("org", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sealer.seal(log, l.Head.Size)
+	addRows(t, s, l, 2, 30)
+	s.sealer.seal(log, l.Head.Size)
+	s.sealer.seal(log, l.Head.Size)
+	s.sealer.seal(log, l.Head.Size)
+	view, err := s.blocks.view(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends []uint64
+	for _, b := range view.blocks {
+		ends = append(ends, b.end())
+	}
+	if want := []uint64{16, 32, 40}; !slices.Equal(ends, want) {
+		t.Errorf("blocks end at %d, want %d", ends, want)
+	}
+	storetest.CheckLog(t, s, l)
 }

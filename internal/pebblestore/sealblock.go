@@ -45,52 +45,59 @@ func (b *blockBuilder) rest() {
 	b.enc = nil
 }
 
-// seal has all entries of a log below to in blocks: those that are rows, up to the
-// end of a range at most, and those of small blocks before them in the range. A
-// commit ended at to, or a range does.
-func (b *blockBuilder) seal(log *orgLog, to uint64) (SealStats, error) {
+// seal has entries of a log in blocks: those that are rows, below to and up to the
+// end of a range, and those of small blocks before them in the range. It returns up
+// to where all are in blocks then. A commit ended at to, or a range does.
+func (b *blockBuilder) seal(log *orgLog, to uint64) (end uint64, stats SealStats, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.s.blocks.pin(log, true)
 	defer b.s.blocks.pin(log, false)
 	view, err := b.s.blocks.view(log)
 	if err != nil {
-		return SealStats{}, err
+		return 0, SealStats{}, err
 	}
-	if view.end() >= to {
-		return SealStats{}, nil
-	}
-	if b.enc == nil {
-		b.enc = block.NewEncoder(block.Fast)
+	// A block has entries of one range only, whose keys give it ids and salts.
+	from, to := view.end(), min(to, b.s.rangeEnd(view.end()))
+	if from >= to {
+		return from, SealStats{}, nil
 	}
 	old := b.absorbed(view, to)
-	b.log, b.blocks, b.stats = log, nil, SealStats{}
-	b.batch = b.s.db.NewBatch()
-	defer func() { b.batch = nil }()
-	if err := b.encode(old, view.end(), to); err != nil {
-		_ = b.batch.Close() // nothing of it was written
-		return SealStats{}, fmt.Errorf("seal entries %d to %d: %w", view.end(), to-1, err)
-	}
-	if err := b.remove(old, view.end(), to); err != nil {
-		_ = b.batch.Close()
-		return SealStats{}, fmt.Errorf("seal entries %d to %d: %w", view.end(), to-1, err)
-	}
-	if err := b.write(view); err != nil {
-		return SealStats{}, fmt.Errorf("seal entries %d to %d: %w", view.end(), to-1, err)
+	if err := b.replace(log, view, old, to); err != nil {
+		return 0, SealStats{}, fmt.Errorf("seal entries %d to %d: %w", from, to-1, err)
 	}
 	for _, o := range old {
 		b.s.blocks.readers.forget(o)
 	}
-	return b.stats, nil
+	return to, b.stats, nil
+}
+
+// replace puts blocks in the place of old ones, which are the last of the view, and
+// of the rows after them below to.
+func (b *blockBuilder) replace(log *orgLog, view *sealedView, old []*sealedBlock, to uint64) error {
+	if b.enc == nil {
+		b.enc = block.NewEncoder(block.Fast)
+	}
+	b.log, b.blocks, b.stats = log, nil, SealStats{}
+	b.batch = b.s.db.NewBatch()
+	defer func() { b.batch = nil }()
+	err := b.encode(old, view.end(), to)
+	if err == nil {
+		err = b.remove(old, view.end(), to)
+	}
+	if err != nil {
+		_ = b.batch.Close() // nothing of it was written
+		return err
+	}
+	return b.write(view)
 }
 
 // absorbed returns the blocks that are to be merged with the rows up to to: all of
 // the range when that ends there, otherwise those that are not much larger than
 // what comes after them. None before a damaged one are.
 func (b *blockBuilder) absorbed(view *sealedView, to uint64) []*sealedBlock {
-	rows := b.s.cfg.rangeRows
-	start := (to - 1) / rows * rows
-	whole := to-start == rows
+	end := b.s.rangeEnd(view.end())
+	start, whole := end-b.s.cfg.rangeRows, to == end
 	n := to - view.end()
 	i := len(view.blocks)
 	for ; i > 0; i-- {
@@ -130,10 +137,13 @@ func (b *blockBuilder) encode(old []*sealedBlock, from, to uint64) error {
 	return b.finish()
 }
 
-// run adds the rows of a run.
+// run adds the rows of a run, which is sealed whole: it is removed whole.
 func (b *blockBuilder) run(r *runReader, from, to uint64, _ bool) error {
 	if err := r.unpack(); err != nil {
 		return corrupt(b.log.org, r.first, r.end(), "run", err)
+	}
+	if r.first != from || r.end() != to {
+		return corrupt(b.log.org, r.first, r.end(), "run goes beyond the range that is sealed", nil)
 	}
 	for seq := from; seq < to; seq++ {
 		if err := event.DecodeRow(r.row(int(seq-r.first)), &b.event); err != nil { //nolint:gosec // within the run
@@ -172,7 +182,7 @@ func (b *blockBuilder) finish() error {
 		return fmt.Errorf("a block of %d parts", len(parts))
 	}
 	org := b.log.org
-	key := blockKey(nil, org, h.FirstSeq)
+	key := blockKey(org, h.FirstSeq)
 	if err := b.batch.Set(key, encodeHeader(key, parts[block.HeaderPart]), nil); err != nil {
 		return err
 	}
@@ -197,7 +207,7 @@ func (b *blockBuilder) remove(old []*sealedBlock, from, to uint64) error {
 	org := b.log.org
 	for _, o := range old {
 		if !slices.ContainsFunc(b.blocks, func(n *sealedBlock) bool { return n.FirstSeq == o.FirstSeq }) {
-			if err := b.batch.Delete(blockKey(nil, org, o.FirstSeq), nil); err != nil {
+			if err := b.batch.Delete(blockKey(org, o.FirstSeq), nil); err != nil {
 				return err
 			}
 		}

@@ -195,11 +195,18 @@ func (s *Store) countOnce(ctx context.Context, log *orgLog, size uint64, q audit
 			if err != nil {
 				return blockError(log, b, err)
 			}
-			if !skip {
-				if err := s.withSource(log, b, c.block); err != nil {
-					return err
-				}
+			switch {
+			case skip:
+			case b.FirstSeq < w.from || b.end() > w.to:
+				// It was sealed after size was taken, or has taken in blocks
+				// that were counted.
+				err = w.direct(b, query, c.entry)
+			default:
+				err = s.withSource(log, b, c.block)
 				counted = append(counted, b)
+			}
+			if err != nil {
+				return err
 			}
 			w.done(b.end() - 1)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"errors"
 	"math"
 	"runtime"
 	"slices"
@@ -147,21 +148,54 @@ func (p *pageSearch) search(b *sealedBlock) ([]*event.Entry, error) {
 	if err != nil || len(best) == 0 {
 		return nil, err
 	}
-	if err := m.identify(); err != nil {
+	c, err := m.cipher()
+	if err != nil {
 		return nil, err
 	}
 	entries := make([]*event.Entry, len(best))
+	return entries, materialize(m.reader, c, best, entries)
+}
+
+// manyRows is how many rows one goroutine reads on its own. A row of a block of
+// which nothing is decoded costs many times what a goroutine does.
+const manyRows = 8
+
+// materialize reads the entries with the given places, on all processors when they are
+// many.
+func materialize(r *block.Reader, c *event.Cipher, keys []search.Key, entries []*event.Entry) error {
+	workers := min(len(keys)/manyRows, runtime.GOMAXPROCS(0))
+	if workers <= 1 {
+		return readRows(r, c, keys, entries)
+	}
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for i := range workers {
+		lo, hi := i*len(keys)/workers, (i+1)*len(keys)/workers
+		work := func() { errs[i] = readRows(r, c, keys[lo:hi], entries[lo:hi]) }
+		if i == workers-1 {
+			work()
+		} else {
+			wg.Go(work)
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// readRows reads entries one by one.
+func readRows(r *block.Reader, c *event.Cipher, keys []search.Key, entries []*event.Entry) (err error) {
+	ids, first := c.Identifier(), r.Header().FirstSeq
 	var e event.Entry
 	var scratch []byte
-	for i, key := range best {
-		if scratch, err = m.reader.Row(int(key.Seq-b.FirstSeq), &e, scratch); err != nil { //nolint:gosec // within the block
-			return nil, err
+	for i, key := range keys {
+		if scratch, err = r.Row(int(key.Seq-first), &e, scratch); err != nil { //nolint:gosec // within the block
+			return err
 		}
-		m.ids.SetID(&e)
-		m.ids.SetSalt(&e)
+		ids.SetID(&e)
+		ids.SetSalt(&e)
 		entries[i] = e.Clone()
 	}
-	return entries, nil
+	return nil
 }
 
 // narrow removes the rows that cannot be on the page by their time.

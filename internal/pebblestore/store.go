@@ -367,6 +367,10 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
+// CachedBytes is what caches hold in the Go heap: headers, filters and decoded
+// columns of blocks. The cache of table blocks is outside of it.
+func (s *Store) CachedBytes() int64 { return s.blocks.used.Load() + s.blocks.readers.size() }
+
 // makeDir makes the data directory, for its owner only, and has the directories
 // above know it after a crash.
 func makeDir(fs vfs.FS, dir string) error {

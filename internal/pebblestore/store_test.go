@@ -62,10 +62,12 @@ func subject(t testing.TB, cfg Config) storetest.Subject {
 }
 
 func TestStoreOnDisk(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, testConfig(t, nil)) })
 }
 
 func TestStoreInMemory(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, testConfig(t, vfs.NewMem())) })
 }
 

@@ -123,13 +123,17 @@ func ReadBody(r *Request, limit int) ([]byte, error) {
 		return nil, tooLarge(limit)
 	}
 	m := &r.server.bodies
-	raw := &bodyReader{body: r.Body, left: limit, limit: limit}
+	raw := &r.raw
+	*raw = bodyReader{body: r.Body, left: limit, limit: limit}
 	src, release, err := m.decoder(raw, r.Header.Get("Content-Encoding"))
 	if err != nil {
 		return nil, raw.explain(err)
 	}
-	defer release()
-	if err := m.fill(r, src, limit); err != nil {
+	err = m.fill(r, src, limit)
+	if release != nil {
+		release()
+	}
+	if err != nil {
 		return nil, raw.explain(err)
 	}
 	return r.body.bytes, nil
@@ -142,11 +146,15 @@ func (r *Request) releaseBody() {
 	}
 }
 
-// decoder wraps src as an encoding says. release must be called after use.
+// decoder wraps src as an encoding says. release, unless nil, must be called
+// after use.
 func (m *bodyMemory) decoder(src io.Reader, encoding string) (r io.Reader, release func(), err error) {
+	if encoding == "" {
+		return src, nil, nil
+	}
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "", "identity":
-		return src, func() {}, nil
+		return src, nil, nil
 	case "gzip", "x-gzip":
 		return m.gzipReader(src)
 	case "zstd":

@@ -28,6 +28,7 @@ type Request struct {
 	asked  bool     // whether the handler of a scoped route asked
 	attrs  []slog.Attr
 	body   *buffer // what ReadBody read; released after the handler
+	raw    bodyReader
 	writer *response
 
 	segmentArray [16]string

@@ -11,7 +11,8 @@ import (
 
 // Times that a client may take. They bound what slow clients hold on to.
 const (
-	// bodyTime is for sending a request's body.
+	// bodyTime is for sending a request, its header and body. net/http ends
+	// that when the body was read, and watches only for the client going away.
 	bodyTime = time.Minute
 	// writeTime is for taking what was written; each write begins anew.
 	writeTime = time.Minute
@@ -22,7 +23,7 @@ const (
 // response counts what is written and watches over it.
 type response struct {
 	http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	req     *Request
 	now     func() time.Time
 	renewed time.Time // when the write deadline was set
@@ -121,7 +122,3 @@ func (w *response) renew(now time.Time) {
 	w.renewed = now
 	_ = w.control.SetWriteDeadline(now.Add(writeTime))
 }
-
-// expectBody gives the client time to send the body. net/http ends that when the
-// body was read, and watches only for the client going away.
-func (w *response) expectBody(now time.Time) { _ = w.control.SetReadDeadline(now.Add(bodyTime)) }

@@ -29,12 +29,13 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	web := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       bodyTime, // of a body; see there
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
-		// Bodies and answers have deadlines of their own, see response: a
-		// deadline for the whole request would end a tail.
+		// Answers have deadlines of their own, see response: one for the
+		// whole answer would end a tail.
 	}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(ln) }()

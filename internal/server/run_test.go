@@ -280,6 +280,36 @@ func TestSlowClients(t *testing.T) {
 			}
 		})
 	})
+	t.Run("answer longer than a body may take", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			slow := func(w http.ResponseWriter, r *Request) error {
+				if _, err := ReadBody(r, 100); err != nil {
+					return err
+				}
+				select {
+				case <-time.After(2 * bodyTime):
+				case <-r.Context().Done():
+					return r.Context().Err()
+				}
+				_, err := io.WriteString(w, "whole")
+				return err
+			}
+			s := runServer(t, public("in", "POST", slow), public("out", "GET", slow))
+			conn := s.dial(t)
+			send(t, conn, "POST /in HTTP/1.1", "Host: x", "Content-Length: 5", "", "hello")
+			if status, body, err := readAll(t, conn); status != http.StatusOK || body != "whole" || err != nil {
+				t.Errorf("%d %q, %v", status, body, err)
+			}
+			conn = s.dial(t)
+			send(t, conn, "GET /out HTTP/1.1", "Host: x", "", "")
+			if status, body, err := readAll(t, conn); status != http.StatusOK || body != "whole" || err != nil {
+				t.Errorf("%d %q, %v", status, body, err)
+			}
+			if err := s.finish(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
 	t.Run("continue", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			took := make(chan time.Duration, 1)

@@ -56,7 +56,7 @@ func TestFilesAreSentAsFiles(t *testing.T) {
 		below := &fileTaker{ResponseRecorder: httptest.NewRecorder()}
 		asked := 0
 		now := func() time.Time { asked++; return time.Unix(int64(asked), 0) }
-		w := &response{ResponseWriter: below, control: http.NewResponseController(below), req: &Request{}, now: now}
+		w := &response{ResponseWriter: below, control: *http.NewResponseController(below), req: &Request{}, now: now}
 		req := httptest.NewRequestWithContext(t.Context(), "GET", "/x", nil)
 		req.Header.Set("Range", tt.header)
 		http.ServeContent(w, req, "", time.Time{}, f)
@@ -68,7 +68,7 @@ func TestFilesAreSentAsFiles(t *testing.T) {
 		}
 	}
 	below := httptest.NewRecorder()
-	w := &response{ResponseWriter: below, control: http.NewResponseController(below), req: &Request{}, now: time.Now}
+	w := &response{ResponseWriter: below, control: *http.NewResponseController(below), req: &Request{}, now: time.Now}
 	if n, err := w.ReadFrom(bytes.NewReader(data[:1000])); n != 1000 || err != nil || w.bytes != n || !bytes.Equal(below.Body.Bytes(), data[:1000]) {
 		t.Errorf("no file: %d bytes, %v, counted %d", n, err, w.bytes)
 	}
@@ -84,7 +84,7 @@ func BenchmarkDownload(b *testing.B) {
 	for name, hidden := range map[string]bool{"file": false, "copied": true} {
 		b.Run(name, func(b *testing.B) {
 			srv := httptest.NewServer(http.HandlerFunc(func(below http.ResponseWriter, r *http.Request) {
-				w := &response{ResponseWriter: below, control: http.NewResponseController(below), req: &Request{}, now: time.Now}
+				w := &response{ResponseWriter: below, control: *http.NewResponseController(below), req: &Request{}, now: time.Now}
 				if hidden {
 					http.ServeContent(struct{ http.ResponseWriter }{w}, r, "", time.Time{}, f)
 					return

@@ -18,16 +18,19 @@ import (
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	start := s.cfg.Now()
-	r := &Request{Request: hr, server: s, ID: requestID(hr.Header, start)}
-	out := &response{ResponseWriter: w, control: http.NewResponseController(w), req: r, now: s.cfg.Now}
-	r.writer = out
+	// One allocation. Not from a pool: what a handler leaves behind may still
+	// hold on to it, and net/http reads the headers after this has returned.
+	both := &exchange{
+		request:  Request{Request: hr, server: s, ID: requestID(hr.Header, start)},
+		response: response{ResponseWriter: w, control: *http.NewResponseController(w), now: s.cfg.Now},
+	}
+	r, out := &both.request, &both.response
+	r.writer, out.req = out, r
+	both.id[0] = r.ID
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
-	s.headers.set(w.Header(), r.ID)
+	s.headers.set(w.Header(), both.id[:])
 	out.renew(start)
-	if hr.Body != nil && hr.Body != http.NoBody {
-		out.expectBody(start)
-	}
 
 	surface, err := s.find(r)
 	if err == nil {
@@ -42,6 +45,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if cut {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// exchange is a request and its answer.
+type exchange struct {
+	request  Request
+	response response
+	id       [1]string // the value of X-Request-Id
 }
 
 // commonHeaders are the headers that every answer carries; handlers may set them
@@ -59,8 +69,8 @@ func newCommonHeaders() commonHeaders {
 }
 
 // set writes canonical names, as http.Header keeps them.
-func (c *commonHeaders) set(h http.Header, id string) {
-	h["X-Request-Id"] = []string{id}
+func (c *commonHeaders) set(h http.Header, id []string) {
+	h["X-Request-Id"] = id
 	h["Cache-Control"] = c.noStore
 	h["X-Content-Type-Options"] = c.noSniff
 	h["Referrer-Policy"] = c.noReferrer
@@ -70,7 +80,10 @@ func (c *commonHeaders) set(h http.Header, id string) {
 // requestID is the caller's own id for the request when it is a plain one, else
 // a new one.
 func requestID(h http.Header, now time.Time) string {
-	id := h.Get("X-Request-Id")
+	id := ""
+	if given := h["X-Request-Id"]; len(given) > 0 {
+		id = given[0]
+	}
 	plain := func(c rune) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
 	}

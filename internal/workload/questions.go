@@ -27,7 +27,8 @@ type Question struct {
 func Questions() []Question {
 	names := Actions()
 	return []Question{
-		{Name: "Q1 latest 50", At: func(i int) audit.Query { return audit.Query{OccurredTo: someDay(i + 60)} }},
+		{Name: "Q1 latest 50", At: func(int) audit.Query { return audit.Query{} }},
+		{Name: "Q1 50 before a date", At: func(i int) audit.Query { return audit.Query{OccurredTo: someDay(i + 60)} }},
 		{Name: "Q2 rare action", At: func(i int) audit.Query {
 			return audit.Query{Filters: []audit.Filter{is(audit.FieldAction, RareAction)}, OccurredTo: someDay(i + 299)}
 		}},

@@ -97,7 +97,7 @@ func TestQuestions(t *testing.T) {
 			}
 			seen[query.String()] = true
 		}
-		if len(seen) < 100 {
+		if len(seen) < 100 && q.Name != "Q1 latest 50" { // which has no parameter
 			t.Errorf("%s asks %d different questions in %d runs", q.Name, len(seen), runs)
 		}
 		found := 0
