@@ -16,10 +16,17 @@ func Datadog() Kind {
 	k := Kind{
 		Name: "datadog", Label: "Datadog", Entries: true,
 		Summary: "Sends events to Datadog Logs, with the standard attributes for user, event, address and browser.",
-		Steps: []string{
-			"In Datadog, open Organization Settings > API Keys and choose New Key.",
-			"Copy the key, and find your site: the host name in your browser without \"app.\".",
-			"Events that occurred more than 18 hours ago are not taken by Datadog: they are shown as skipped here.",
+		Docs:    "https://docs.datadoghq.com/api/latest/logs/#send-logs",
+		Steps: []Step{
+			{Text: "In Datadog, open Organization Settings > API Keys, choose New Key and give it this name. An API key can only send.", Paste: "stele-audit"},
+			{Text: "Copy the key. An application key will not do.", Fills: []string{"api_key"}},
+			{Text: "Find your site: the host name in your browser, without app. at its beginning.", Fills: []string{"site"}},
+			{Text: "To find events by the standard attributes, add facets for @evt.name, @usr.id, @network.client.ip and @event_id."},
+		},
+		Limits: []string{
+			"Datadog takes events of the last 18 hours. Older ones, after a long pause or from before, are recorded as skipped and shown.",
+			"At most 1000 events and 4 MiB a batch; Datadog cuts what is longer than 1 MB.",
+			"Datadog removes no duplicates, and confirms only that it has taken the logs: count by @event_id.",
 		},
 		Settings: withTLS(
 			Setting{

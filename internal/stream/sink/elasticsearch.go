@@ -20,9 +20,12 @@ func Elasticsearch() Kind {
 		Name: "elasticsearch", Label: "Elasticsearch",
 		Summary: "Writes events to a data stream or index of Elasticsearch or OpenSearch, each once.",
 		Formats: nil,
-		Steps: []string{
-			"Choose a data stream or index, {index}, and make an index template for it that maps metadata as flattened (flat_object in OpenSearch).",
-			"Make an API key with the privileges create_doc and auto_configure on it: Stack Management > API keys. In OpenSearch, make a user that may write there.",
+		Docs:    "https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk",
+		Steps:   elasticsearchSteps(),
+		Limits: []string{
+			"At most 1000 events and 5 MiB a batch.",
+			"There are no duplicates within one backing index; an attempt repeated after a rollover can leave an event in two.",
+			"Each new key of your product's metadata becomes a field of the index, of which there are 1000, unless the template maps it as flattened.",
 		},
 		Settings: withTLS(
 			Setting{Name: "url", Label: "URL", Required: true, Check: checkBaseURL, Example: "https://acme.es.eu-central-1.aws.elastic.cloud", Help: "The address of Elasticsearch or OpenSearch, not of Kibana."},
@@ -67,6 +70,30 @@ func Elasticsearch() Kind {
 		return e, nil
 	}
 	return k
+}
+
+func elasticsearchSteps() []Step {
+	return []Step{
+		{
+			Text: "Make an index template for the data stream, in Kibana under Dev Tools. It keeps your product's own keys in one field each. In OpenSearch the type is flat_object, and ignore_above is left out.",
+			Paste: `PUT _index_template/stele
+{"index_patterns": ["{index}"], "data_stream": {}, "priority": 500,
+ "template": {"mappings": {"dynamic": true, "properties": {
+  "@timestamp": {"type": "date"},
+  "actor": {"properties": {"metadata": {"type": "flattened", "ignore_above": 8191}}},
+  "targets": {"type": "flattened", "ignore_above": 8191},
+  "metadata": {"type": "flattened", "ignore_above": 8191}}}}}`,
+			Fills: []string{"index"},
+		},
+		{
+			Text: "Make an API key that can create documents there and nothing else. In OpenSearch make a user with the action indices:data/write/index and indices:data/write/bulk* instead.",
+			Paste: `POST /_security/api_key
+{"name": "stele-audit", "role_descriptors": {"stele": {"indices": [
+  {"names": ["{index}"], "privileges": ["create_doc", "auto_configure"]}]}}}`,
+			Fills: []string{"api_key", "username", "password"},
+		},
+		{Text: "Copy the address of Elasticsearch, not of Kibana. In Elastic Cloud it is the deployment's Elasticsearch endpoint.", Fills: []string{"url"}},
+	}
 }
 
 type elasticsearch struct {
@@ -170,7 +197,7 @@ func (s *elasticsearch) items(r *reply, n int) *Error {
 
 func checkIndex(value string) error {
 	if value != strings.ToLower(value) || strings.ContainsAny(value, " \\/*?\"<>|,#:%&") || strings.ContainsAny(value[:1], "-_+.") || len(value) > 200 {
-		return errors.New("must be the name of a data stream or index: lower case, without spaces and signs such as / * ? , # :")
+		return errors.New("must be the name of a data stream or index: lower case, without spaces and signs such as / * ? , # and colons")
 	}
 	return nil
 }

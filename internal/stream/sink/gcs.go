@@ -16,10 +16,16 @@ func GCS() Kind {
 	k := Kind{
 		Name: "google_cloud_storage", Label: "Google Cloud Storage",
 		Summary: "Writes objects of JSON lines to a bucket of Google Cloud Storage. Each event lies in exactly one place.",
-		Steps: []string{
-			"Make a bucket, {bucket}, or choose one.",
-			"Make a service account, and give it the role Storage Object Creator on the bucket (and Storage Object Viewer for reconciliation).",
-			"Make a JSON key for the service account and paste the file here.",
+		Docs:    "https://cloud.google.com/storage/docs/creating-buckets",
+		Steps: []Step{
+			{Text: "Make a bucket, or choose one.", Fills: []string{"bucket"}},
+			{Text: "Make a service account and let it create objects in that bucket. With a project in $PROJECT:", Paste: "gcloud iam service-accounts create stele-audit --project=$PROJECT\ngcloud storage buckets add-iam-policy-binding gs://{bucket} \\\n  --member=serviceAccount:stele-audit@$PROJECT.iam.gserviceaccount.com --role=roles/storage.objectCreator"},
+			{Text: "For reconciliation, which lists what lies there, let it view objects too.", Paste: "gcloud storage buckets add-iam-policy-binding gs://{bucket} \\\n  --member=serviceAccount:stele-audit@$PROJECT.iam.gserviceaccount.com --role=roles/storage.objectViewer"},
+			{Text: "Make a JSON key for the service account, copy the whole file, and delete it.", Paste: "gcloud iam service-accounts keys create key.json --iam-account=stele-audit@$PROJECT.iam.gserviceaccount.com", Fills: []string{"service_account"}},
+		},
+		Limits: []string{
+			"An object has at most 16 MiB of lines or 50,000 events, or what came in the minutes between objects.",
+			"Objects are written once and never changed. There are no duplicates within a stream.",
 		},
 		Settings: withTLS(append([]Setting{
 			{Name: "bucket", Label: "Bucket", Required: true, Check: checkBucket, Example: "acme-audit", Help: "The bucket's name alone."},

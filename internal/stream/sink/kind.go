@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,10 +17,15 @@ type Kind struct {
 	Name string
 	// Label is its name for people, Summary one sentence about it.
 	Label, Summary string
-	// Steps are what the owner does at the destination before filling in the
-	// form, one sentence each. "{name}" in a step is replaced by that
-	// setting's value where there is one.
-	Steps []string
+	// Docs is the URL where the destination's maker documents what is set up
+	// there; this project's own page is docs/streams/<Name>.md.
+	Docs string
+	// Steps are what the owner does at the destination, in order. They give
+	// the least permissions that do. See [Kind.Guide].
+	Steps []Step
+	// Limits are sentences about what bounds the destination: what to know
+	// before choosing it.
+	Limits []string
 	// Settings is the table, in the order of the form.
 	Settings []Setting
 	// Formats are the names of the formats it can carry; the first is the
@@ -33,6 +39,17 @@ type Kind struct {
 	Check func(v Values) error
 	// Open makes a sink out of checked settings. It does not connect.
 	Open func(v Values, env Env) (Sink, error)
+}
+
+// Step is one thing that the owner of a stream does at the destination.
+type Step struct {
+	// Text is a sentence or two.
+	Text string
+	// Paste is what to paste at the destination, such as a policy; "" when
+	// there is nothing.
+	Paste string
+	// Fills names the settings whose values come out of this step.
+	Fills []string
 }
 
 // Setting is one setting of a kind.
@@ -57,6 +74,9 @@ type Setting struct {
 	// Check says what is wrong with a value that is not empty; nil accepts
 	// every text of at most MaxValue bytes.
 	Check func(value string) error
+	// Generate makes a good new value, where the value is the owner's to
+	// choose, such as a secret that both sides are given; otherwise nil.
+	Generate func() string
 }
 
 // MaxValue bounds the value of a setting, in bytes: a chain of certificates fits.
@@ -92,6 +112,33 @@ func (k *Kind) Setting(name string) (*Setting, bool) {
 		return nil, false
 	}
 	return &k.Settings[i], true
+}
+
+// placeholder is how a step names a setting.
+var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
+
+// Guide returns the steps with each "{name}" of a setting replaced by its value,
+// or else its default; where there is none, and for secrets, "{name}" stays.
+func (k *Kind) Guide(v Values) []Step {
+	fill := func(text string) string {
+		return placeholder.ReplaceAllStringFunc(text, func(name string) string {
+			s, ok := k.Setting(strings.Trim(name, "{}"))
+			switch {
+			case !ok || s.Secret:
+				return name
+			case v[s.Name] != "":
+				return v[s.Name]
+			case s.Default != "":
+				return s.Default
+			}
+			return name
+		})
+	}
+	steps := slices.Clone(k.Steps)
+	for i := range steps {
+		steps[i].Text, steps[i].Paste = fill(steps[i].Text), fill(steps[i].Paste)
+	}
+	return steps
 }
 
 // Format returns the name of the format to use when asked for name, which may be

@@ -32,11 +32,12 @@ func S3() Kind {
 	k := Kind{
 		Name: "s3", Label: "Amazon S3",
 		Summary: "Writes objects of JSON lines to a bucket of Amazon S3 or a compatible store. Each event lies in exactly one place.",
-		Steps: []string{
-			"Make a bucket, {bucket}, or choose one.",
-			"Make an IAM user with an access key. Give it a policy with s3:PutObject on arn:aws:s3:::{bucket}/*, and for reconciliation s3:ListBucket on arn:aws:s3:::{bucket}.",
-			"Or give the policy to a role, let the user assume that role (sts:AssumeRole), and ask for an external id in the role's trust policy.",
-			"If the bucket is encrypted with a KMS key, allow kms:GenerateDataKey on it.",
+		Docs:    "https://docs.aws.amazon.com/AmazonS3/latest/userguide/creating-bucket.html",
+		Steps:   s3Steps(),
+		Limits: []string{
+			"An object has at most 16 MiB of lines or 50,000 events, or what came in the minutes between objects.",
+			"Objects are written once and never changed: buckets with versioning or Object Lock stay as they are.",
+			"There are no duplicates within a stream: an attempt repeated finds the object of the same name.",
 		},
 		Settings: withTLS(append([]Setting{
 			{Name: "bucket", Label: "Bucket", Required: true, Check: checkBucket, Example: "acme-audit", Help: "The bucket's name alone."},
@@ -50,7 +51,7 @@ func S3() Kind {
 				Name: "role_arn", Label: "Role", Check: checkRole, Example: "arn:aws:iam::123456789012:role/stele-audit",
 				Help: "A role to assume for writing. Empty writes as the user itself.",
 			},
-			{Name: "external_id", Label: "External ID", Check: checkWord, Example: "stele-7f3a", Help: "What the role's trust policy asks for as sts:ExternalId."},
+			{Name: "external_id", Label: "External ID", Check: checkWord, Example: "stele-7f3a", Generate: newToken, Help: "What the role's trust policy asks for as sts:ExternalId."},
 			{
 				Name: "endpoint", Label: "Endpoint", Check: checkBaseURL, Advanced: true, Example: "https://minio.example.com:9000",
 				Help: "The address of a compatible store. Empty is Amazon's for the region.",
@@ -82,6 +83,32 @@ func S3() Kind {
 		return s, s.address()
 	}
 	return k
+}
+
+func s3Steps() []Step {
+	return []Step{
+		{Text: "Make a bucket, or choose one.", Fills: []string{"bucket", "region"}},
+		{
+			Text: "In IAM, make a policy of this text. Its second statement is for reconciliation, which lists what lies there; leave it out if you do not want that. A bucket with a KMS key needs kms:GenerateDataKey on it besides.",
+			Paste: `{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::{bucket}/*"},
+  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::{bucket}"}
+]}`,
+		},
+		{
+			Text:  "Make an IAM user without console access, attach the policy to it, and make an access key for an application outside AWS.",
+			Fills: []string{"access_key_id", "secret_access_key"},
+		},
+		{
+			Text: "Or make a role with the policy, and let the user only assume it. This is the role's trust policy; put the user's ARN in. The user needs sts:AssumeRole on the role.",
+			Paste: `{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "arn:aws:iam::123456789012:user/stele"},
+   "Condition": {"StringEquals": {"sts:ExternalId": "{external_id}"}}}
+]}`,
+			Fills: []string{"role_arn", "external_id"},
+		},
+		{Text: "For a compatible store, take its address, and a key that may put objects into the bucket.", Fills: []string{"endpoint"}},
+	}
 }
 
 type s3 struct {

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"crypto/rand"
 	"errors"
 	"net"
 	"net/url"
@@ -145,6 +146,9 @@ func (v Values) number(name string) int {
 func (v Values) minutes(name string) time.Duration {
 	return time.Duration(v.number(name)) * time.Minute
 }
+
+// newToken makes a random value of 128 bits in letters and digits.
+func newToken() string { return rand.Text() }
 
 const (
 	yes = "yes"

@@ -31,12 +31,18 @@ func Splunk() Kind {
 	k := Kind{
 		Name: "splunk_hec", Label: "Splunk",
 		Summary: "Sends events to the HTTP Event Collector of Splunk Cloud or Splunk Enterprise.",
-		Steps: []string{
-			"In Splunk, open Settings > Data inputs > HTTP Event Collector and choose New Token.",
-			"Name it, choose the index the events shall go to, and leave the source type on Automatic.",
-			"Switch on indexer acknowledgement if your Splunk has it (Splunk Cloud offers it for few tokens): then nothing counts as delivered before it is indexed.",
-			"In Global Settings, see that All Tokens is Enabled and SSL is on.",
-			"Copy the token value and the address of the collector.",
+		Docs:    "https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/9.4/get-data-with-http-event-collector",
+		Steps: []Step{
+			{Text: "In Splunk, open Settings > Indexes and make an index for audit logs, or choose one.", Fills: []string{"index"}},
+			{Text: "Open Settings > Data inputs > HTTP Event Collector > Global Settings: All Tokens is Enabled, and Enable SSL is on. Note the port, 8088 unless changed. In Splunk Cloud this is set already."},
+			{Text: "Choose New Token and give it this name. Leave the source type on Automatic, and allow it the one index: it can write there and read nothing.", Paste: "stele-audit"},
+			{Text: "Switch on Enable indexer acknowledgement if your Splunk has it: then nothing counts as delivered before it is indexed. Splunk Cloud has it for few kinds of tokens."},
+			{Text: "Copy the token's value, and the address of the collector: https://http-inputs-STACK.splunkcloud.com:443 in Splunk Cloud, https://HOST:8088 elsewhere.", Fills: []string{"url", "token"}},
+		},
+		Limits: []string{
+			"At most 1 MiB and 1000 events a request, 8 MiB and 5000 events a batch.",
+			"Splunk removes no duplicates: search with | dedup event_id.",
+			"Without indexer acknowledgement, what waits in Splunk's queues when it crashes is lost there.",
 		},
 		Settings: withTLS(
 			Setting{

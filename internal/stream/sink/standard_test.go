@@ -13,8 +13,8 @@ import (
 func TestTables(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range Standard().All() {
-		if seen[k.Name] || !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(k.Name) || k.Label == "" || k.Summary == "" || len(k.Steps) == 0 {
-			t.Errorf("%s: names, label, summary or steps", k.Name)
+		if seen[k.Name] || !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(k.Name) || k.Label == "" || k.Summary == "" || len(k.Steps) == 0 || len(k.Limits) == 0 || !strings.HasPrefix(k.Docs, "https://") {
+			t.Errorf("%s: name, label, summary, steps, limits or URL of the documentation", k.Name)
 		}
 		seen[k.Name] = true
 		page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "streams", k.Name+".md"))
@@ -37,11 +37,29 @@ func TestTables(t *testing.T) {
 				t.Errorf("docs/streams/%s.md does not name the setting %s", k.Name, s.Name)
 			}
 		}
+		filled := map[string]bool{}
 		for _, step := range k.Steps {
-			for _, m := range regexp.MustCompile(`\{([a-z_]+)\}`).FindAllStringSubmatch(step, -1) {
-				if !names[m[1]] {
-					t.Errorf("%s: a step names %s, which is no setting", k.Name, m[1])
+			for _, m := range placeholder.FindAllStringSubmatch(step.Text+step.Paste, -1) {
+				if s, ok := k.Setting(m[1]); !ok || s.Secret {
+					t.Errorf("%s: a step names %s, which is no setting to show", k.Name, m[1])
 				}
+			}
+			for _, name := range step.Fills {
+				filled[name] = true
+				if !names[name] {
+					t.Errorf("%s: a step fills %s, which is no setting", k.Name, name)
+				}
+			}
+		}
+		for _, s := range k.Settings {
+			if s.Required && !filled[s.Name] {
+				t.Errorf("%s: no step says where %s comes from", k.Name, s.Name)
+			}
+			if s.Generate == nil {
+				continue
+			}
+			if first, second := s.Generate(), s.Generate(); s.check(first) != nil || first == second {
+				t.Errorf("%s: %s is generated wrong, or always the same", k.Name, s.Name)
 			}
 		}
 	}

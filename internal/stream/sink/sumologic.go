@@ -14,10 +14,16 @@ func SumoLogic() Kind {
 	k := Kind{
 		Name: "sumo_logic", Label: "Sumo Logic",
 		Summary: "Sends events to an HTTP Logs and Metrics source of Sumo Logic.",
-		Steps: []string{
-			"In Sumo Logic, open Data Management > Collection and add a source to a hosted collector: HTTP Logs & Metrics.",
-			"Leave multiline processing off: each line is an event.",
-			"Copy the HTTP source address.",
+		Docs:    "https://www.sumologic.com/help/docs/send-data/hosted-collectors/http-source/logs-metrics/",
+		Steps: []Step{
+			{Text: "In Sumo Logic, open Data Management > Collection and add a source to a hosted collector: HTTP Logs & Metrics. Give it this name.", Paste: "stele-audit", Fills: []string{"name"}},
+			{Text: "Give it a source category, and switch Enable Multiline Processing off: each line is an event.", Fills: []string{"category"}},
+			{Text: "Under Timestamp Parsing, give a custom format and its locator, so that events have the time at which they occurred.", Paste: "yyyy-MM-dd'T'HH:mm:ss.SSS\n\"occurred_at\":\"(.*?)Z\""},
+			{Text: "Copy the HTTP source address. It can only be sent to.", Fills: []string{"url"}},
+		},
+		Limits: []string{
+			"At most 1000 events and 1 MB a batch.",
+			"Sumo Logic removes no duplicates, and can answer 408 to what it has taken: search with | dedup 1 by id.",
 		},
 		Settings: withTLS(
 			Setting{

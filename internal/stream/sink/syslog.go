@@ -28,10 +28,16 @@ func Syslog() Kind {
 	k := Kind{
 		Name: "syslog", Label: "Syslog", Formats: nil,
 		Summary: "Sends one syslog message for each event over TLS (RFC 5424, RFC 5425).",
-		Steps: []string{
-			"Let your syslog receiver listen with TLS and octet-counted framing, usually on port 6514.",
-			"Raise its largest message to at least 64 KiB, such as $MaxMessageSize 64k in rsyslog, and enter the same here.",
-			"If it asks for a client certificate, issue one and paste it with its key.",
+		Docs:    "https://www.rfc-editor.org/rfc/rfc5425",
+		Steps: []Step{
+			{Text: "Let your syslog receiver listen with TLS and octet-counted framing, usually on port 6514. For rsyslog with its OpenSSL driver:", Paste: rsyslogConfig, Fills: []string{"host", "port", "max_message"}},
+			{Text: "If the receiver's certificate is of an authority of your own, copy that authority's certificate.", Fills: []string{"ca_certificate"}},
+			{Text: "If it asks for a client certificate, issue one for this stream and copy it with its key.", Fills: []string{"client_certificate", "client_key"}},
+		},
+		Limits: []string{
+			"Syslog has no acknowledgement: a batch counts as delivered when the receiver has read it and closed the connection. That it is stored is the receiver's promise.",
+			"An event longer than the largest message becomes a dead letter instead of being cut.",
+			"Receivers remove no duplicates: events have an id, in CEF externalId.",
 		},
 		Settings: withTLS(
 			Setting{Name: "host", Label: "Host", Required: true, Check: checkHost, Example: "syslog.example.com", Help: "The receiver's host name or IP address."},
@@ -73,6 +79,16 @@ func Syslog() Kind {
 	}
 	return k
 }
+
+// rsyslogConfig is a configuration of rsyslog with rsyslog-openssl.
+const rsyslogConfig = `global(
+  maxMessageSize="64k"
+  defaultNetstreamDriverCAFile="/etc/rsyslog.d/ca.pem"
+  defaultNetstreamDriverCertFile="/etc/rsyslog.d/cert.pem"
+  defaultNetstreamDriverKeyFile="/etc/rsyslog.d/key.pem"
+)
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
+input(type="imtcp" port="{port}")`
 
 type syslog struct {
 	v        Values

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -25,10 +26,17 @@ func Webhook() Kind {
 	k := Kind{
 		Name: "webhook", Label: "HTTPS webhook",
 		Summary: "Posts events as JSON to an address of your own, signed so that you can check where they come from.",
-		Steps: []string{
-			"Make an HTTPS endpoint that accepts POST requests and answers with a 2xx status once it has stored the body.",
-			"Make a signing secret: \"whsec_\" and 32 random bytes in Base64. Give it to your endpoint, which checks webhook-signature with a Standard Webhooks library.",
-			"Keep the webhook-id of what you have stored for a day, and ignore a request whose webhook-id you know.",
+		Docs:    "https://www.standardwebhooks.com",
+		Steps: []Step{
+			{Text: "Make an HTTPS endpoint that accepts POST requests and answers with a 2xx status once it has stored the body.", Fills: []string{"url"}},
+			{Text: "Make a signing secret and give it to both sides. The endpoint checks webhook-signature with a library of Standard Webhooks.", Paste: "printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\"", Fills: []string{"signing_secret"}},
+			{Text: "Let the endpoint keep the webhook-id of what it has stored for a day, and answer 200 to a request whose webhook-id it knows."},
+			{Text: "If the endpoint cannot check signatures, choose a header and a random value for it instead.", Fills: []string{"header_name", "header_value"}},
+		},
+		Limits: []string{
+			"At most 100 events and 512 KiB a request. An answer must come within 45 seconds.",
+			"Redirects are not followed. 410 stops the stream until it is resumed.",
+			"A request that is sent again has the same webhook-id and the same body.",
 		},
 		Settings: withTLS(
 			Setting{
@@ -36,7 +44,7 @@ func Webhook() Kind {
 				Help: "Where to post to. It is kept as a secret because such addresses often hold a token.",
 			},
 			Setting{
-				Name: "signing_secret", Label: "Signing secret", Secret: true, Check: checkSigningSecret, Example: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+				Name: "signing_secret", Label: "Signing secret", Secret: true, Check: checkSigningSecret, Example: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Generate: newSigningSecret,
 				Help: "whsec_ and 24 to 64 bytes in Base64 (HMAC-SHA256), or whsk_ and an Ed25519 private key. Without one, requests are not signed.",
 			},
 			Setting{
@@ -191,8 +199,12 @@ func (w *webhook) appendHead(dst []byte, b *Batch, kind string) []byte {
 }
 
 // appendWorkOS appends what WorkOS wraps around an event. Its keySuffix makes
-// object names differ; here it is the event's id.
+// object names differ; here it is the event's id. The format of that name has
+// the whole of it already.
 func (w *webhook) appendWorkOS(dst []byte, b *Batch, ev *Event) []byte {
+	if b.Format == "workos" {
+		return appendEvent(dst, b, ev)
+	}
 	dst = appendEvent(appendName(append(dst, '{'), "event"), b, ev)
 	suffix := b.ID
 	if ev.hasID() {
@@ -228,6 +240,13 @@ func hookSigner(secret string) (func(content []byte) string, error) {
 		mac.Write(content)
 		return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	}, nil
+}
+
+// newSigningSecret makes a secret for HMAC.
+func newSigningSecret() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
 func checkSigningSecret(value string) error {
