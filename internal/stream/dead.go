@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -118,6 +119,65 @@ func (s *Streams) DeadLetters(ctx context.Context, org, id string, after *DeadLe
 		list = append(list, d.Value)
 	}
 	return list, nil
+}
+
+// maxCounted is how far dead letters are counted.
+const maxCounted = 10_000
+
+func (s *Streams) countDead(ctx context.Context, id string) (int, error) {
+	n, after := 0, ""
+	for n < maxCounted {
+		recs, err := s.cfg.KV.List(ctx, prefixDead+id+"/", after, 256)
+		if err != nil {
+			return 0, fmt.Errorf("count dead letters of %s: %w", id, err)
+		}
+		if n += len(recs); len(recs) < 256 {
+			break
+		}
+		after = recs[len(recs)-1].Key
+	}
+	return min(n, maxCounted), nil
+}
+
+// DiscardDeadLetters forgets dead letters of one log: those named, which are at
+// most maxRetrySeqs. They are not sent, but by a replay of their range. Errors:
+// not_found, invalid_request.
+func (s *Streams) DiscardDeadLetters(ctx context.Context, org, id, log, by string, seqs []uint64) error {
+	st, err := s.Get(ctx, org, id)
+	if err != nil {
+		return err
+	}
+	if log == "" {
+		log = st.Organization
+	}
+	if len(seqs) == 0 || len(seqs) > maxRetrySeqs {
+		return invalid("/seqs", "must be 1 to %d", maxRetrySeqs)
+	}
+	seqs = slices.Compact(slices.Sorted(slices.Values(seqs)))
+	note, err := s.note(st, Change{
+		Action: ActionDiscarded, By: by, Organization: log, Detail: fmt.Sprintf("%d events, seq %d to %d", len(seqs), seqs[0], seqs[len(seqs)-1]),
+	})
+	if err != nil {
+		return err
+	}
+	changes := []catalog.Change{note}
+	for _, seq := range seqs {
+		d, err := catalog.Load[DeadLetter](ctx, s.cfg.KV, deadKey(id, log, seq))
+		if errors.Is(err, catalog.ErrNotFound) {
+			return audit.Errorf(audit.CodeNotFound, "the event with seq %d is not among the stream's dead letters", seq)
+		}
+		if err != nil {
+			return err
+		}
+		changes = append(changes, deleted(d.Key, d.Rev))
+	}
+	if err := s.cfg.KV.Apply(ctx, changes...); errors.Is(err, catalog.ErrConflict) {
+		return audit.Errorf(audit.CodeConflict, "the dead letters changed meanwhile; look at them again")
+	} else if err != nil {
+		return fmt.Errorf("discard dead letters: %w", err)
+	}
+	s.kickTeller()
+	return nil
 }
 
 // maxRetrySeqs is how many dead letters are sent again at once.

@@ -26,6 +26,7 @@ type follower struct {
 	again     bool // run once more
 	removed   bool
 	stale     bool // its owner changed something
+	all       bool // look at every log
 	flushing  bool // notBefore is only about filling a batch
 	parked    bool // nothing to do before its owner acts
 	notBefore time.Time
@@ -34,6 +35,8 @@ type follower struct {
 	done      chan struct{}
 	fresh     map[string]bool // logs that have grown
 	seen      uint64          // size of the log when there was nothing to do
+	shown     Stat            // but LagSeconds
+	oldest    time.Time       // received_at of what is not delivered
 
 	// Owned by the goroutine.
 	loaded    bool
@@ -59,8 +62,11 @@ type lane struct {
 	cur    *cursor
 	replay *Replay // nil for live delivery
 	dirty  bool
-	// look says that there may be something to do.
-	look bool
+	// look says that there may be something to do now, again that there will
+	// be later.
+	look, again bool
+	// gone says that there is no such log any more.
+	gone bool
 	// scanned ≥ cur.Next: nothing between the two matches.
 	scanned uint64
 	// witness says that a checkpoint is due.
@@ -108,20 +114,23 @@ func (f *follower) grown(org string) {
 	}
 }
 
-// due reports whether to run the follower without having been told.
-func (f *follower) due(ctx context.Context, now time.Time) (bool, error) {
+// due reports whether to run the follower without having been told. A slow look
+// measures its lag besides.
+func (f *follower) due(ctx context.Context, now time.Time, slow bool) (bool, error) {
 	f.s.mu.Lock()
 	waiting := f.running || f.parked || f.notBefore.After(now) && !f.flushing
 	seen := f.seen
 	f.s.mu.Unlock()
-	if err := f.s.watchLag(ctx, f.id); err != nil {
-		return false, err
+	if slow {
+		if err := f.measure(ctx); err != nil {
+			return false, err
+		}
 	}
 	switch {
 	case waiting:
 		return false, nil
 	case f.org == "":
-		return true, nil
+		return slow, nil
 	}
 	size, err := f.s.size(ctx, f.org)
 	return err == nil && size > seen, err
@@ -161,15 +170,15 @@ func (f *follower) run(ctx context.Context) time.Time {
 var errGone = fmt.Errorf("the stream was removed: %w", catalog.ErrNotFound)
 
 func (f *follower) deliver(ctx context.Context) (time.Time, error) {
-	first := true
+	all := f.org != "" // an operator's stream has many logs: those that have grown
 	for {
 		if err := ctx.Err(); err != nil {
 			return time.Time{}, fmt.Errorf("deliver: %w", err)
 		}
-		if err := f.refresh(ctx, first); err != nil {
+		if err := f.refresh(ctx, all); err != nil {
 			return time.Time{}, err
 		}
-		first = false
+		all = false
 		now := f.s.cfg.Now()
 		if f.st.Paused || f.h.Stopped || now.Before(f.h.NextAttempt) {
 			return f.park(f.st.Paused || f.h.Stopped), f.flush(ctx)
@@ -198,12 +207,14 @@ func (f *follower) park(idle bool) time.Time {
 	return f.h.NextAttempt
 }
 
-// refresh takes in what owners changed and which logs have grown.
-func (f *follower) refresh(ctx context.Context, first bool) error {
+// refresh takes in what owners changed and which logs have grown; all looks at
+// every log.
+func (f *follower) refresh(ctx context.Context, all bool) error {
 	f.s.mu.Lock()
 	stale := f.stale
 	fresh := f.fresh
-	f.stale, f.fresh = false, nil
+	all = all || f.all
+	f.stale, f.fresh, f.all = false, nil, false
 	f.flushing = false
 	f.s.mu.Unlock()
 	if stale || !f.loaded {
@@ -217,15 +228,17 @@ func (f *follower) refresh(ctx context.Context, first bool) error {
 			f.s.mu.Unlock()
 			return err
 		}
-		first = true
+		all = true
 	}
 	if f.org == "" {
-		if err := f.newLanes(ctx, first, fresh); err != nil {
+		if err := f.newLanes(ctx, all, fresh); err != nil {
+			f.loaded = false // with the lanes that are missing
 			return err
 		}
 	}
 	for _, ln := range f.lanes {
-		ln.look = ln.look || first || fresh[ln.cur.Organization]
+		ln.look = ln.look || ln.again || all || fresh[ln.cur.Organization]
+		ln.again = false
 	}
 	return nil
 }
@@ -389,8 +402,13 @@ func (f *follower) next(ctx context.Context) (*inflight, time.Time, error) {
 			continue
 		}
 		b, at, err := f.prepare(ctx, ln)
-		if err != nil {
+		if err != nil && (ctx.Err() != nil || !f.loaded || len(f.lanes) == 1) {
 			return nil, time.Time{}, err
+		}
+		if err != nil { // of one log: the others do not wait for it
+			f.s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "deliver stream", slog.String("stream", f.id),
+				slog.String("organization", ln.cur.Organization), slog.Any("error", err))
+			at = f.s.cfg.Now().Add(storeRetry)
 		}
 		if b != nil {
 			if err := f.flush(ctx); err != nil {
@@ -399,12 +417,14 @@ func (f *follower) next(ctx context.Context) (*inflight, time.Time, error) {
 			}
 			return b, time.Time{}, nil
 		}
-		ln.look = false
+		ln.look, ln.again = false, !at.IsZero()
 		if !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
 			wake = at
 		}
 	}
-	f.lanes = slices.DeleteFunc(f.lanes, func(ln *lane) bool { return ln.replay != nil && ln.replay.State != ReplayRunning && !ln.dirty })
+	f.lanes = slices.DeleteFunc(f.lanes, func(ln *lane) bool {
+		return ln.gone || ln.replay != nil && ln.replay.State != ReplayRunning && !ln.dirty
+	})
 	f.s.mu.Lock()
 	f.flushing = !wake.IsZero()
 	f.s.mu.Unlock()
@@ -413,14 +433,14 @@ func (f *follower) next(ctx context.Context) (*inflight, time.Time, error) {
 
 // prepare makes the next batch of a lane, if there is one.
 func (f *follower) prepare(ctx context.Context, ln *lane) (*inflight, time.Time, error) {
-	size, err := f.s.size(ctx, ln.cur.Organization)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
+	size, open, err := f.reach(ctx, ln)
 	if ln.replay == nil && f.org != "" {
 		f.s.mu.Lock()
-		f.seen = size
+		f.seen = size // 0 when it is closed: the poller looks again
 		f.s.mu.Unlock()
+	}
+	if err != nil || !open {
+		return nil, time.Time{}, err
 	}
 	if ln.cur.Frozen == nil && !ln.witness && !ln.behind(size) {
 		return nil, time.Time{}, f.finish(ln)
@@ -448,6 +468,47 @@ func (f *follower) prepare(ctx context.Context, ln *lane) (*inflight, time.Time,
 		b.held -= spare
 	}
 	return b, time.Time{}, nil
+}
+
+// reach is the size of a lane's log, and whether it may be handed on: nothing of
+// it while the organization's log is inactive. A log that does not exist any more
+// leaves the stream.
+func (f *follower) reach(ctx context.Context, ln *lane) (size uint64, open bool, err error) {
+	org := ln.cur.Organization
+	open, err = f.s.cfg.Shared(ctx, org)
+	if err == nil && open {
+		if size, err = f.s.size(ctx, org); err == nil {
+			return size, true, f.cut(ctx, ln, size)
+		}
+	}
+	if !isNotFound(err) {
+		return 0, false, err
+	}
+	ln.gone, ln.dirty = true, false
+	if ln.rev > 0 {
+		f.out = append(f.out, deleted(ln.key, ln.rev))
+	}
+	return 0, false, nil
+}
+
+// cut records what retention has removed before it could be sent.
+func (f *follower) cut(ctx context.Context, ln *lane, size uint64) error {
+	first, err := f.s.cfg.First(ctx, ln.cur.Organization)
+	if err != nil {
+		return fmt.Errorf("find beginning of log: %w", err)
+	}
+	if first = min(first, size); ln.cur.Frozen != nil || ln.cur.Next >= first {
+		return nil
+	}
+	if ln.rev > 0 { // otherwise it begins here
+		f.skip(ln, []Skip{{
+			From: ln.cur.Next, To: first - 1, Events: first - ln.cur.Next,
+			Reason: "removed by retention before they could be sent",
+		}})
+	}
+	ln.cur.Next, ln.dirty = first, true
+	ln.scanned = max(ln.scanned, first)
+	return nil
 }
 
 // behind reports whether a lane has entries to look at in a log of a size.
@@ -535,6 +596,7 @@ func (f *follower) flush(ctx context.Context) error {
 		}
 		changes = append(changes, c)
 	}
+	f.show()
 	if len(changes) == 0 {
 		return nil
 	}

@@ -233,6 +233,7 @@ func (f *follower) skip(ln *lane, skips []Skip) {
 		ln.dirty = true
 		f.h.Skipped += s.Events
 		f.dirty = true
+		f.s.cfg.Delivered(Progress{Kind: f.kind.Name, Skipped: s.Events})
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	ActionLagRecovered  = "log_stream.lag_recovered"
 	ActionReplayStarted = "log_stream.replay_started"
 	ActionReplayEnded   = "log_stream.replay_ended"
+	ActionDiscarded     = "log_stream.dead_letters_discarded"
 )
 
 // Change is something that happened to a stream and that its owner is told.
@@ -108,14 +109,23 @@ func (s *Streams) teller() {
 	}
 }
 
+// maxFaults ends a round of telling in which nothing works.
+const maxFaults = 20
+
 func (s *Streams) tellAll(ctx context.Context) error {
+	var faults []error
 	for c, err := range catalog.All[Change](ctx, s.cfg.KV, prefixNote, "") {
 		if err != nil {
 			return err
 		}
 		if s.cfg.Journal != nil {
 			if err := s.cfg.Journal.RecordStreamChange(ctx, c.Value); err != nil {
-				return fmt.Errorf("record %s of %s: %w", c.Value.Action, c.Value.Stream, err)
+				// One log that takes nothing keeps nobody else's changes back.
+				faults = append(faults, fmt.Errorf("record %s of %s: %w", c.Value.Action, c.Value.Stream, err))
+				if len(faults) == maxFaults {
+					break
+				}
+				continue
 			}
 		}
 		err := s.cfg.KV.Apply(ctx, deleted(c.Key, c.Rev))
@@ -123,5 +133,5 @@ func (s *Streams) tellAll(ctx context.Context) error {
 			return fmt.Errorf("note that a change was told: %w", err)
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }

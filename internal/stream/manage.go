@@ -96,7 +96,11 @@ func (s *Streams) placeCursors(ctx context.Context, st *Stream) error {
 
 func (s *Streams) startOf(ctx context.Context, org string, start Start) (uint64, error) {
 	if start.Kind == StartBeginning {
-		return 0, nil
+		first, err := s.cfg.First(ctx, org)
+		if err != nil {
+			return 0, fmt.Errorf("find beginning of log: %w", err)
+		}
+		return first, nil
 	}
 	size, err := s.size(ctx, org)
 	if err != nil || start.Kind == StartNow {
@@ -323,11 +327,15 @@ func (s *Streams) Delete(ctx context.Context, org, id, by string) error {
 		if !errors.Is(err, catalog.ErrConflict) {
 			break
 		}
-		if st, err = s.load(ctx, org, id); err != nil {
+		if st, err = s.load(ctx, org, id); isNotFound(err) {
 			return err
+		} else if err != nil {
+			break
 		}
 	}
 	if err != nil {
+		s.follow(&st.Value) // it is still there
+		s.wake(id, false)
 		return fmt.Errorf("delete stream: %w", err)
 	}
 	s.kickTeller()
@@ -359,8 +367,8 @@ func (s *Streams) sweep(ctx context.Context, id string) error {
 	return nil
 }
 
-// DropOrganization removes an organization's streams, and its place in those of
-// the operator.
+// DropOrganization removes an organization's streams. Those of the operator leave
+// it by themselves once it is gone.
 func (s *Streams) DropOrganization(ctx context.Context, org string) error {
 	own, err := s.List(ctx, org)
 	if err != nil {
@@ -370,26 +378,6 @@ func (s *Streams) DropOrganization(ctx context.Context, org string) error {
 		if err := s.Delete(ctx, org, st.ID, ""); err != nil && !isNotFound(err) {
 			return err
 		}
-	}
-	all, err := s.List(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, st := range all {
-		key := prefixCursor + st.ID + "/" + org
-		for range maxTries {
-			rec, err := s.cfg.KV.Get(ctx, key)
-			if errors.Is(err, catalog.ErrNotFound) {
-				break
-			}
-			if err == nil {
-				err = s.cfg.KV.Apply(ctx, deleted(key, rec.Rev))
-			}
-			if err != nil && !errors.Is(err, catalog.ErrConflict) {
-				return fmt.Errorf("remove cursor of %s: %w", org, err)
-			}
-		}
-		s.wake(st.ID, false)
 	}
 	return nil
 }

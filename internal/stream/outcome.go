@@ -55,6 +55,7 @@ func (f *follower) attempt(ctx context.Context, b *inflight) error {
 	fz.Attempts++
 	f.dirty, b.lane.dirty = true, true
 	f.h.addLatency(latency.Milliseconds())
+	defer f.report(b.lane, fz, f.h, latency)
 	answer.Text = sink.Excerpt(answer.Text, f.secrets...)
 	if err == nil {
 		f.h.Slow = latency >= slowAfter
@@ -74,6 +75,16 @@ func (f *follower) attempt(ctx context.Context, b *inflight) error {
 	fz.addFailure(failed)
 	f.h.LastError = &failed
 	return f.failed(ctx, b, &fault, answer, latency)
+}
+
+// report tells what an attempt came to; before is the health before it.
+func (f *follower) report(ln *lane, fz *frozen, before health, latency time.Duration) {
+	f.s.cfg.Delivered(Progress{
+		Kind: f.kind.Name, Failed: ln.cur.Frozen == fz, Latency: latency,
+		Delivered:   int(f.h.Events - before.Events),           //nolint:gosec // of one batch
+		DeadLetters: int(f.h.DeadLetters - before.DeadLetters), //nolint:gosec // of one batch
+		Bytes:       int(f.h.Bytes - before.Bytes),             //nolint:gosec // of one batch
+	})
 }
 
 // send makes one attempt, in the time it may take. One that is slow holds memory

@@ -125,7 +125,11 @@ func (s *Streams) replayRange(ctx context.Context, log string, spec ReplaySpec, 
 		}
 		to = end - 1
 	}
-	if from > to {
+	first, err := s.cfg.First(ctx, log)
+	if err != nil {
+		return 0, 0, fmt.Errorf("find beginning of log: %w", err)
+	}
+	if from = max(from, first); from > to {
 		return 0, 0, invalid("/from", "there is nothing to replay in this range")
 	}
 	return from, to, nil

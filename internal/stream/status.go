@@ -45,6 +45,11 @@ type Status struct {
 	Batches     uint64 `json:"batches"`
 	DeadLetters uint64 `json:"dead_letters"`
 	Skipped     uint64 `json:"skipped"`
+	// DeadNow is how many dead letters there are now, maxCounted at most.
+	DeadNow int `json:"dead_letters_now"`
+	// Held says that the log may not be handed on at present: nothing is sent
+	// and nothing is lost.
+	Held bool `json:"held,omitempty"`
 	// LatencyP95 is that of the last attempts, in milliseconds.
 	LatencyP95 int64 `json:"latency_p95_ms"`
 	// Rate are events delivered by minute, the present one last.
@@ -83,16 +88,28 @@ func (s *Streams) Status(ctx context.Context, org, id string) (Status, error) {
 	out := Status{
 		State: v.State, Since: v.Since, LastSuccess: v.LastSuccess, LastError: v.LastError, Failures: v.Failures,
 		NextAttempt: v.NextAttempt, Events: v.Events, Bytes: v.Bytes, Batches: v.Batches, DeadLetters: v.DeadLetters,
-		Skipped: v.Skipped, LatencyP95: percentile(v.Latencies), Rate: v.rateAt(s.now()), Skips: map[string][]Skip{},
+		Skipped: v.Skipped, LatencyP95: percentile(v.Latencies), Rate: v.rateAt(s.now()),
 	}
 	if st.Paused {
 		out.State, out.Since = StatePaused, st.UpdatedAt
 	}
-	return out, s.addLag(ctx, st, &out)
+	if st.Organization != "" {
+		shared, err := s.cfg.Shared(ctx, st.Organization)
+		if err != nil {
+			return Status{}, fmt.Errorf("state of %s: %w", st.Organization, err)
+		}
+		out.Held = !shared
+	}
+	if out.DeadNow, err = s.countDead(ctx, id); err != nil {
+		return Status{}, err
+	}
+	_, err = s.addLag(ctx, st, &out)
+	return out, err
 }
 
-// addLag adds what is behind, log by log.
-func (s *Streams) addLag(ctx context.Context, st *Stream, out *Status) error {
+// addLag adds what is behind, log by log, and returns when the oldest of it was
+// received.
+func (s *Streams) addLag(ctx context.Context, st *Stream, out *Status) (time.Time, error) {
 	oldest := time.Time{}
 	seen := map[string]bool{}
 	add := func(c *cursor) error {
@@ -102,6 +119,9 @@ func (s *Streams) addLag(ctx context.Context, st *Stream, out *Status) error {
 			return err
 		}
 		if len(c.Skipped) > 0 {
+			if out.Skips == nil {
+				out.Skips = map[string][]Skip{}
+			}
 			out.Skips[c.Organization] = c.Skipped
 		}
 		if fz := c.Frozen; fz != nil {
@@ -131,29 +151,29 @@ func (s *Streams) addLag(ctx context.Context, st *Stream, out *Status) error {
 	}
 	for c, err := range catalog.All[cursor](ctx, s.cfg.KV, prefixCursor+st.ID+"/", "") {
 		if err != nil {
-			return err
+			return time.Time{}, err
 		}
 		if err := add(&c.Value); err != nil {
-			return err
+			return time.Time{}, err
 		}
 	}
 	if st.Organization == "" {
 		for org, err := range s.cfg.Directory.OrganizationIDs(ctx) {
 			if err != nil {
-				return fmt.Errorf("list organizations: %w", err)
+				return time.Time{}, fmt.Errorf("list organizations: %w", err)
 			}
 			if seen[org] {
 				continue
 			}
 			if err := add(&cursor{Organization: org}); err != nil {
-				return err
+				return time.Time{}, err
 			}
 		}
 	}
 	if !oldest.IsZero() {
 		out.LagSeconds = max(s.cfg.Now().Sub(oldest).Seconds(), 0)
 	}
-	return nil
+	return oldest, nil
 }
 
 // receivedAt is when the oldest undelivered entry of a log was received; zero
@@ -191,48 +211,6 @@ func percentile(ms []int64) int64 {
 	}
 	sorted := slices.Sorted(slices.Values(ms))
 	return sorted[(len(sorted)*95-1)/100]
-}
-
-// watchLag tells when a stream's lag passes its limit, and when it is below
-// again.
-func (s *Streams) watchLag(ctx context.Context, id string) error {
-	st, err := catalog.Load[Stream](ctx, s.cfg.KV, prefixStream+id)
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && st.Value.LagLimit == 0 {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var lag Status
-	if err := s.addLag(ctx, &st.Value, &lag); err != nil {
-		return err
-	}
-	was, err := catalog.Load[lagRecord](ctx, s.cfg.KV, prefixLag+id)
-	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-		return err
-	}
-	over := lag.LagSeconds > float64(st.Value.LagLimit)
-	if over == (err == nil) {
-		return nil
-	}
-	c := Change{Action: ActionLagRecovered}
-	record := deleted(prefixLag+id, was.Rev)
-	if over {
-		c.Action = ActionLagExceeded
-		c.Detail = fmt.Sprintf("%d events, %.0f seconds", lag.LagEvents, lag.LagSeconds)
-		if record, err = putNew(prefixLag+id, lagRecord{Since: s.now()}); err != nil {
-			return err
-		}
-	}
-	note, err := s.note(&st.Value, c)
-	if err != nil {
-		return err
-	}
-	if err := s.cfg.KV.Apply(ctx, record, note); err != nil && !errors.Is(err, catalog.ErrConflict) {
-		return fmt.Errorf("note the lag of %s: %w", id, err)
-	}
-	s.kickTeller()
-	return nil
 }
 
 // Deliveries lists the newest batches that have left a stream, newest first.

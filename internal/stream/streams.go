@@ -67,6 +67,15 @@ type Config struct {
 	// when there is none. It must give the same for an entry for ever. May be
 	// nil.
 	Describe func(e *event.Entry) string
+	// Shared says whether a log may be handed on at present. While it may not,
+	// nothing is sent and nothing is lost. Nil is always.
+	Shared func(ctx context.Context, org string) (bool, error)
+	// First is the first seq of a log that retention has left. What is below
+	// is recorded as skipped. Nil is 0.
+	First func(ctx context.Context, org string) (uint64, error)
+	// Delivered is told of every attempt, and of what is skipped; it must be
+	// fast. May be nil.
+	Delivered func(Progress)
 	// Dial connects to destinations, and refuses addresses that the operator
 	// has not opened.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -77,7 +86,8 @@ type Config struct {
 	// others, who do not wait for these.
 	MaxInFlight int
 	// Poll is how often logs are looked at without having been told of a
-	// change ([Streams.Notify]); 5 s when zero.
+	// change ([Streams.Notify]), 5 s when zero. Those of operators' streams,
+	// and all lags, are looked at every slowPolls times.
 	Poll   time.Duration
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -90,6 +100,8 @@ const (
 	defaultPoll        = 5 * time.Second
 	// storeRetry is the pause after the store failed.
 	storeRetry = 2 * time.Second
+	// slowPolls is for what costs more than a look at one log.
+	slowPolls = 6
 )
 
 // Streams keeps and runs the streams of every organization. Its methods may be
@@ -127,6 +139,15 @@ func Open(ctx context.Context, cfg Config) (*Streams, error) {
 	}
 	if cfg.Describe == nil {
 		cfg.Describe = func(*event.Entry) string { return "" }
+	}
+	if cfg.Shared == nil {
+		cfg.Shared = func(context.Context, string) (bool, error) { return true, nil }
+	}
+	if cfg.First == nil {
+		cfg.First = func(context.Context, string) (uint64, error) { return 0, nil }
+	}
+	if cfg.Delivered == nil {
+		cfg.Delivered = func(Progress) {}
 	}
 	s := &Streams{
 		cfg:       cfg,
@@ -191,7 +212,7 @@ func (s *Streams) Notify(org string) {
 
 // follow makes the follower of a stream.
 func (s *Streams) follow(st *Stream) {
-	f := &follower{s: s, id: st.ID, org: st.Organization}
+	f := &follower{s: s, id: st.ID, org: st.Organization, shown: Stat{Kind: st.Kind, State: StateActive}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.followers[f.id] = f
@@ -287,17 +308,17 @@ func (s *Streams) forget(id string) error {
 func (s *Streams) poller() {
 	tick := time.NewTicker(s.cfg.Poll)
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		s.poll(s.ctx)
+		s.poll(s.ctx, n%slowPolls == 0)
 	}
 }
 
-func (s *Streams) poll(ctx context.Context) {
+func (s *Streams) poll(ctx context.Context, slow bool) {
 	s.mu.Lock()
 	var all []*follower
 	for _, f := range s.followers {
@@ -306,12 +327,13 @@ func (s *Streams) poll(ctx context.Context) {
 	s.mu.Unlock()
 	now := s.cfg.Now()
 	for _, f := range all {
-		due, err := f.due(ctx, now)
-		if err != nil && ctx.Err() == nil {
+		due, err := f.due(ctx, now, slow)
+		if err != nil && ctx.Err() == nil && !isNotFound(err) {
 			s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "look at stream", slog.String("stream", f.id), slog.Any("error", err))
 		}
 		if due {
 			s.mu.Lock()
+			f.all = true
 			s.startLocked(f)
 			s.mu.Unlock()
 		}
