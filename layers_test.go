@@ -170,15 +170,18 @@ var layers = []layer{
 	{
 		pkg:     "internal/stream/sink",
 		why:     "the destinations of streams, one file each; what to do about a failure is not theirs to say",
-		imports: []string{"audit", "internal/event", "internal/egress"},
-		outside: []string{"net", "net/http", "syscall", "github.com/klauspost/compress", "github.com/minio/minio-go"},
-		inTests: []string{"github.com/standard-webhooks/standard-webhooks", "github.com/rclone/gofakes3"},
+		imports: []string{"audit", "internal/event", "internal/egress", "internal/stream/format"},
+		outside: []string{"net", "net/http", "syscall", "github.com/klauspost/compress", "github.com/minio/minio-go", "github.com/twmb/franz-go"},
+		inTests: []string{
+			"github.com/standard-webhooks/standard-webhooks", "github.com/rclone/gofakes3",
+			"go.opentelemetry.io/proto/slim/otlp", "google.golang.org/protobuf",
+		},
 	},
 	{
 		pkg:     "internal/stream",
 		why:     "followers that deliver to a customer's own systems",
 		imports: []string{"audit", "internal/event", "internal/search", "internal/catalog", "internal/stream/format", "internal/stream/sink"},
-		outside: []string{"github.com/go-json-experiment/json"},
+		outside: []string{"net"},
 	},
 	{
 		pkg:     "internal/demo",

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ import (
 	"github.com/stelehq/stele/internal/pebblestore"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/web"
 	"github.com/stelehq/stele/internal/workos"
 )
@@ -35,11 +37,15 @@ type App struct {
 	Schemas *schema.Registry
 	Exports *export.Exports
 	Auth    *auth.Authenticator
+	Streams *stream.Streams
 	Server  *server.Server
 
 	cfg       Config
 	metrics   *metrics
 	collector collector
+	notices   *notices
+	// growing is Streams for the ledger, which is open before and after them.
+	growing atomic.Pointer[stream.Streams]
 }
 
 // Open opens the data directory and wires everything. Close ends it.
@@ -63,6 +69,9 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	if err := a.openReaders(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openStreams(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openSurfaces(ctx); err != nil {
@@ -103,7 +112,12 @@ func (a *App) openLog(ctx context.Context) error {
 		Store: a.Store, KV: a.Store, Signer: key, Name: a.cfg.Name,
 		Now: a.cfg.Now, Logger: a.cfg.Logger,
 		IdempotencyWindow: a.cfg.IdempotencyWindow,
-		OnCommit:          a.metrics.commit,
+		OnCommit: func(s ledger.CommitStats) {
+			a.metrics.commit(s)
+			if s.Err == nil && s.Events > 0 {
+				a.notify(s.Organization)
+			}
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("open ledger: %w", err)
@@ -226,6 +240,12 @@ func (a *App) Close() error {
 	}
 	if a.Exports != nil {
 		errs = append(errs, a.Exports.Close())
+	}
+	if a.Streams != nil {
+		errs = append(errs, a.Streams.Close())
+	}
+	if a.notices != nil {
+		errs = append(errs, a.notices.Close())
 	}
 	if a.Ledger != nil {
 		errs = append(errs, a.Ledger.Close())

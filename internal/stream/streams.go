@@ -67,8 +67,9 @@ type Config struct {
 	// when there is none. It must give the same for an entry for ever. May be
 	// nil.
 	Describe func(e *event.Entry) string
-	// Shared says whether a log may be handed on at present. While it may not,
-	// nothing is sent and nothing is lost. Nil is always.
+	// Shared says whether a log may be handed to its organization at present.
+	// While it may not, nothing of it is sent and nothing is lost; operators'
+	// streams are not asked about. Nil is always.
 	Shared func(ctx context.Context, org string) (bool, error)
 	// First is the first seq of a log that retention has left. What is below
 	// is recorded as skipped. Nil is 0.
