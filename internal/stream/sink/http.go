@@ -43,6 +43,9 @@ type client struct {
 	agent     string
 	// maxAnswer is more than the package's where answers are.
 	maxAnswer int
+	// opaque says that the receiver does not look at what it is given, so that
+	// 400 and 422 are about the settings and never about events.
+	opaque bool
 	// hints are sentences for statuses: what to do about it.
 	hints map[int]string
 	// explain makes an error of an answer that the destination has its own
@@ -129,6 +132,9 @@ func (c *client) byStatus(r *reply) *Error {
 	wait := c.retryAfter(r.header)
 	if r.status == http.StatusServiceUnavailable && wait > 0 {
 		class = RateLimited
+	}
+	if class == Malformed && c.opaque {
+		class, todo = Invalid, "Check the settings."
 	}
 	if hint := c.hints[r.status]; hint != "" {
 		todo = hint

@@ -172,7 +172,7 @@ func TestGCS(t *testing.T) {
 	g := newGCSFake(t)
 	checkHTTP(t, httpCase{
 		kind: GCS(), receiver: g, settings: g.settings, arrived: g.lines,
-		secrets: []string{"ya29.token-1"}, own: map[int]Class{},
+		secrets: []string{"ya29.token-1"}, own: map[int]Class{400: Invalid, 422: Invalid},
 	})
 	if want := "org=org_1/dt=2026-11-20/hour=10/00000000000000000000-00000000000000000039.40.str_1.ndjson.gz"; g.keys[0] != want {
 		t.Errorf("key %s\nwant %s", g.keys[0], want)

@@ -79,7 +79,7 @@ func S3() Kind {
 			return nil, err
 		}
 		s := &s3{client: c, v: v, keys: s3Keys{id: v["access_key_id"], secret: v["secret_access_key"]}}
-		c.explain, c.maxAnswer = s.explain, 4<<20 // a listing has up to 1000 objects
+		c.explain, c.maxAnswer, c.opaque = s.explain, 4<<20, true // a listing has up to 1000 objects
 		return s, s.address()
 	}
 	return k

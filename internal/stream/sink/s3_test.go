@@ -187,7 +187,7 @@ func TestS3(t *testing.T) {
 	checkHTTP(t, httpCase{
 		kind: S3(), receiver: s, settings: s3Settings, arrived: s.lines,
 		wrong: "secret_access_key", value: "wrongwrongwrongwrongwrongwrongwrongwrong", says: "Check the access key",
-		secrets: []string{s3Secret},
+		secrets: []string{s3Secret}, own: map[int]Class{400: Invalid, 422: Invalid},
 	})
 	want := "stele/audit/org=org_1/dt=2026-11-20/hour=10/00000000000000000000-00000000000000000039.40.str_1.ndjson.gz"
 	if s.keys[0] != want {
