@@ -226,6 +226,8 @@ func pageExample(t *testing.T, k *Kind) string {
 	switch k.Name {
 	case "syslog":
 		return "```\n" + syslogExample(t, v, b) + "```\n"
+	case "kafka", "azure_event_hubs":
+		return "```\n" + kafkaExample(b) + "```\n"
 	}
 	send(t, open(t, *k, v), b)
 	return "```\n" + rec.text.String() + "```\n"
@@ -240,4 +242,18 @@ func syslogExample(t *testing.T, v Values, b *Batch) string {
 	}
 	msg := s.appendMessage(nil, b, &b.Events[0])
 	return fmt.Sprintf("%d %s\n", len(msg), msg)
+}
+
+// kafkaExample is the record of an event.
+func kafkaExample(b *Batch) string {
+	records, _ := (&kafka{topic: "stele-audit", max: 1_000_000}).records(b)
+	var s strings.Builder
+	for _, r := range records {
+		fmt.Fprintf(&s, "topic: %s\nkey: %s\ntimestamp: %s\n", r.Topic, r.Key, r.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z"))
+		for _, h := range r.Headers {
+			fmt.Fprintf(&s, "header %s: %s\n", h.Key, h.Value)
+		}
+		fmt.Fprintf(&s, "\n%s\n", r.Value)
+	}
+	return s.String()
 }

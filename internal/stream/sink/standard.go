@@ -4,6 +4,6 @@ package sink
 // they are offered.
 func Standard() *Kinds {
 	return NewKinds(
-		Splunk(), S3(), Datadog(), Webhook(), Syslog(), Sentinel(), GCS(), AzureBlob(), Elasticsearch(), SumoLogic(), OTLP(),
+		Splunk(), S3(), Datadog(), Webhook(), Syslog(), Sentinel(), GCS(), AzureBlob(), Elasticsearch(), Kafka(), EventHubs(), OTLP(), SumoLogic(),
 	)
 }
