@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -144,11 +145,38 @@ func (c *client) byStatus(r *reply) *Error {
 
 // sentence says what the destination answered, and what to do.
 func (c *client) sentence(r *reply, todo string) string {
-	said := ""
-	if r.answer.Text != "" {
-		said = ": " + strings.TrimRight(r.answer.Text, ". ")
+	said := r.answer.Text
+	if text := saidIn(r.body); text != "" {
+		said = Excerpt(text, c.secrets...)
+	}
+	if said != "" {
+		said = ": " + strings.TrimRight(said, ". ")
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s answered %s%s. %s", c.label, statusText(r.status), said, todo))
+}
+
+// saidIn finds the sentence in an answer of JSON, in the shapes that the makers
+// here use: {"error":{"message":…}}, {"errors":[{"detail":…}]}, {"errors":["…"]},
+// {"message":…}. It is "" where there is none.
+func saidIn(body []byte) string {
+	var said struct {
+		Error   json.RawMessage   `json:"error"`
+		Errors  []json.RawMessage `json:"errors"`
+		Message string            `json:"message"`
+		Detail  string            `json:"detail"`
+		Title   string            `json:"title"`
+	}
+	if !parse(body, &said) {
+		var text string
+		parse(body, &text)
+		return text
+	}
+	for _, inner := range append([]json.RawMessage{said.Error}, said.Errors...) {
+		if text := saidIn(inner); text != "" {
+			return text
+		}
+	}
+	return cmp.Or(said.Message, said.Detail, said.Title)
 }
 
 func statusText(status int) string {

@@ -32,6 +32,7 @@ type gcsFake struct {
 	keys    []string
 	tokens  int
 	aud     string
+	scope   string
 }
 
 func (g *gcsFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -109,7 +110,7 @@ func (g *gcsFake) token(w http.ResponseWriter, r *http.Request) {
 		fail("Invalid JWT Signature.")
 		return
 	}
-	if c.Iss != "w@p.iam.gserviceaccount.com" || c.Scope != "https://www.googleapis.com/auth/devstorage.read_write" || c.Aud != g.aud || c.Exp-c.Iat > 3600 {
+	if c.Iss != "w@p.iam.gserviceaccount.com" || c.Scope != g.scope || c.Aud != g.aud || c.Exp-c.Iat > 3600 {
 		fail("Invalid claims.")
 		return
 	}
@@ -158,7 +159,7 @@ func newGCSFake(t *testing.T) *gcsFake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gcsFake{t: t, key: key, objects: map[string]string{}}
+	return &gcsFake{t: t, key: key, objects: map[string]string{}, scope: "https://www.googleapis.com/auth/devstorage.read_write"}
 }
 
 func (g *gcsFake) settings(url, ca string) Values {

@@ -29,7 +29,7 @@ import (
 // Credentials are keys, which may be those of a role's trusted user: then a role
 // is assumed (AssumeRole, with an external id) for an hour at a time.
 func S3() Kind {
-	k := Kind{
+	return s3Kind(Kind{
 		Name: "s3", Label: "Amazon S3",
 		Summary: "Writes objects of JSON lines to a bucket of Amazon S3 or a compatible store. Each event lies in exactly one place.",
 		Docs:    "https://docs.aws.amazon.com/AmazonS3/latest/userguide/creating-bucket.html",
@@ -39,34 +39,38 @@ func S3() Kind {
 			"Objects are written once and never changed: buckets with versioning or Object Lock stay as they are.",
 			"There are no duplicates within a stream: an attempt repeated finds the object of the same name.",
 		},
-		Settings: withTLS(append([]Setting{
-			{Name: "bucket", Label: "Bucket", Required: true, Check: checkBucket, Example: "acme-audit", Help: "The bucket's name alone."},
-			{Name: "region", Label: "Region", Default: "us-east-1", Check: checkRegion, Help: "The bucket's region. Many compatible stores take us-east-1."},
-			{ //nolint:gosec // the key is the one of Amazon's own examples
-				Name: "access_key_id", Label: "Access key ID", Required: true, Check: checkWord, Example: "AKIAIOSFODNN7EXAMPLE",
-				Help: "Of the user that may write, or may assume the role.",
-			},
-			{Name: "secret_access_key", Label: "Secret access key", Required: true, Secret: true, Check: checkWord, Help: "That belongs to the access key."},
-			{
-				Name: "role_arn", Label: "Role", Check: checkRole, Example: "arn:aws:iam::123456789012:role/stele-audit",
-				Help: "A role to assume for writing. Empty writes as the user itself.",
-			},
-			{Name: "external_id", Label: "External ID", Check: checkWord, Example: "stele-7f3a", Generate: newToken, Help: "What the role's trust policy asks for as sts:ExternalId."},
-			{
-				Name: "endpoint", Label: "Endpoint", Check: checkBaseURL, Advanced: true, Example: "https://minio.example.com:9000",
-				Help: "The address of a compatible store. Empty is Amazon's for the region.",
-			},
-			{
-				Name: "path_style", Label: "Path style", Default: "auto", Options: []string{"auto", yes, no}, Advanced: true,
-				Help: "yes: the bucket is in the path; no: in the host name. auto is yes with an endpoint of your own.",
-			},
-			{
-				Name: "conditional", Label: "Conditional writes", Default: yes, Options: []string{yes, no}, Advanced: true,
-				Help: "yes never overwrites an object. no is for old compatible stores that refuse If-None-Match.",
-			},
-			{Name: "sts_endpoint", Label: "STS endpoint", Check: checkBaseURL, Advanced: true, Help: "Where to assume the role. Empty is Amazon's for the region."},
-		}, objectSettings()...)...),
-	}
+	})
+}
+
+// s3Kind adds to a kind what writing to S3 needs.
+func s3Kind(k Kind) Kind {
+	k.Settings = withTLS(append([]Setting{
+		{Name: "bucket", Label: "Bucket", Required: true, Check: checkBucket, Example: "acme-audit", Help: "The bucket's name alone."},
+		{Name: "region", Label: "Region", Default: "us-east-1", Check: checkRegion, Help: "The bucket's region. Many compatible stores take us-east-1."},
+		{ //nolint:gosec // the key is the one of Amazon's own examples
+			Name: "access_key_id", Label: "Access key ID", Required: true, Check: checkWord, Example: "AKIAIOSFODNN7EXAMPLE",
+			Help: "Of the user that may write, or may assume the role.",
+		},
+		{Name: "secret_access_key", Label: "Secret access key", Required: true, Secret: true, Check: checkWord, Help: "That belongs to the access key."},
+		{
+			Name: "role_arn", Label: "Role", Check: checkRole, Example: "arn:aws:iam::123456789012:role/stele-audit",
+			Help: "A role to assume for writing. Empty writes as the user itself.",
+		},
+		{Name: "external_id", Label: "External ID", Check: checkWord, Example: "stele-7f3a", Generate: newToken, Help: "What the role's trust policy asks for as sts:ExternalId."},
+		{
+			Name: "endpoint", Label: "Endpoint", Check: checkBaseURL, Advanced: true, Example: "https://minio.example.com:9000",
+			Help: "The address of a compatible store. Empty is Amazon's for the region.",
+		},
+		{
+			Name: "path_style", Label: "Path style", Default: "auto", Options: []string{"auto", yes, no}, Advanced: true,
+			Help: "yes: the bucket is in the path; no: in the host name. auto is yes with an endpoint of your own.",
+		},
+		{
+			Name: "conditional", Label: "Conditional writes", Default: yes, Options: []string{yes, no}, Advanced: true,
+			Help: "yes never overwrites an object. no is for old compatible stores that refuse If-None-Match.",
+		},
+		{Name: "sts_endpoint", Label: "STS endpoint", Check: checkBaseURL, Advanced: true, Help: "Where to assume the role. Empty is Amazon's for the region."},
+	}, objectSettings()...)...)
 	k.Check = func(v Values) error {
 		if v["external_id"] != "" && v["role_arn"] == "" {
 			return fieldFault("role_arn", "an external id is for a role: enter its ARN too")
@@ -79,6 +83,7 @@ func S3() Kind {
 			return nil, err
 		}
 		s := &s3{client: c, v: v, keys: s3Keys{id: v["access_key_id"], secret: v["secret_access_key"]}}
+		c.label = "Amazon S3"
 		c.explain, c.maxAnswer, c.opaque = s.explain, 4<<20, true // a listing has up to 1000 objects
 		return s, s.address()
 	}

@@ -4,6 +4,7 @@ package sink
 // they are offered.
 func Standard() *Kinds {
 	return NewKinds(
-		Splunk(), S3(), Datadog(), Webhook(), Syslog(), Sentinel(), GCS(), AzureBlob(), Elasticsearch(), Kafka(), EventHubs(), OTLP(), SumoLogic(),
+		Splunk(), S3(), Datadog(), Webhook(), Syslog(),
+		Sentinel(), GCS(), AzureBlob(), Elasticsearch(), SecOps(), SumoLogic(), Panther(), Snowflake(), Kafka(), EventHubs(), OTLP(),
 	)
 }

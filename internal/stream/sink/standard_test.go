@@ -6,11 +6,17 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/stelehq/stele/internal/stream/format"
 )
 
 // TestTables holds every kind to what the rest of the program makes of its table,
 // and to its page, which must name each setting.
 func TestTables(t *testing.T) {
+	formats, err := format.All()
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
 	for _, k := range Standard().All() {
 		if seen[k.Name] || !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(k.Name) || k.Label == "" || k.Summary == "" || len(k.Steps) == 0 || len(k.Limits) == 0 || !strings.HasPrefix(k.Docs, "https://") {
@@ -20,6 +26,11 @@ func TestTables(t *testing.T) {
 		page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "streams", k.Name+".md"))
 		if err != nil {
 			t.Error(err)
+		}
+		for _, name := range k.Formats {
+			if f, ok := formats.Get(name, 0); !ok || !f.Info().JSON {
+				t.Errorf("%s: there is no format %s of JSON", k.Name, name)
+			}
 		}
 		names := map[string]bool{}
 		for _, s := range k.Settings {

@@ -55,7 +55,8 @@ func Webhook() Kind {
 				Name: "payload", Label: "Payload", Default: "batch",
 				Options: []string{"batch", "event", "array", "lines", "workos", "workos_lines"},
 				Help: "batch: {type, timestamp, data: {events: […]}}. event: the same with one event for each request. array: a bare JSON array. " +
-					"lines: one event on each line. workos, workos_lines: what WorkOS log streams of type GenericHttps send, as an array or on lines.",
+					"lines: one event on each line. workos, workos_lines: what WorkOS log streams of type GenericHttps send, as an array or on lines; " +
+					"choose the format workos with it.",
 			},
 			Setting{
 				Name: "header_name", Label: "Header", Check: checkHeaderName, Example: "Authorization",
@@ -78,44 +79,48 @@ func Webhook() Kind {
 		return checkTLS(v)
 	}
 	k.Open = func(v Values, env Env) (Sink, error) {
-		c, err := newClient(&k, v, env)
-		if err != nil {
-			return nil, err
+		limits := Limits{MaxEvents: 100, MaxBytes: 512 << 10, EventOverhead: 160, SendTimeout: 45 * time.Second}
+		if v["payload"] == "event" {
+			limits.MaxEvents = 1
 		}
-		c.hints = map[int]string{
-			http.StatusUnauthorized: "Check the signing secret and the header on both sides.",
-			http.StatusForbidden:    "Check the signing secret and the header on both sides.",
-		}
-		w := &webhook{client: c, v: v}
-		for _, name := range []string{"signing_secret", "previous_signing_secret"} {
-			if v[name] == "" {
-				continue
-			}
-			sign, err := hookSigner(v[name])
-			if err != nil {
-				return nil, &Error{Class: Invalid, Code: "signing_secret", Message: "The signing secret " + err.Error() + "."}
-			}
-			w.signers = append(w.signers, sign)
-		}
-		return w, nil
+		return openWebhook(&k, v, env, v["payload"], limits)
 	}
 	return k
+}
+
+// openWebhook opens a webhook with the settings url, header_name and header_value,
+// and those for signing where the kind has them.
+func openWebhook(k *Kind, v Values, env Env, payload string, limits Limits) (Sink, error) {
+	c, err := newClient(k, v, env)
+	if err != nil {
+		return nil, err
+	}
+	const access = "Check the credentials on both sides: the header, and the signing secret if there is one."
+	c.hints = map[int]string{http.StatusUnauthorized: access, http.StatusForbidden: access}
+	w := &webhook{client: c, v: v, payload: payload, limits: limits}
+	for _, name := range []string{"signing_secret", "previous_signing_secret"} {
+		if v[name] == "" {
+			continue
+		}
+		sign, err := hookSigner(v[name])
+		if err != nil {
+			return nil, &Error{Class: Invalid, Code: "signing_secret", Message: "The signing secret " + err.Error() + "."}
+		}
+		w.signers = append(w.signers, sign)
+	}
+	return w, nil
 }
 
 type webhook struct {
 	*client
 	v       Values
+	payload string
+	limits  Limits
 	signers []func(content []byte) string
 }
 
-// Limits: see [Webhook].
-func (w *webhook) Limits() Limits {
-	l := Limits{MaxEvents: 100, MaxBytes: 512 << 10, EventOverhead: 160, SendTimeout: 45 * time.Second}
-	if w.v["payload"] == "event" {
-		l.MaxEvents = 1
-	}
-	return l
-}
+// Limits are the kind's.
+func (w *webhook) Limits() Limits { return w.limits }
 
 // Test sends the event.
 func (w *webhook) Test(ctx context.Context, b *Batch) (Answer, error) { return w.Send(ctx, b) }
@@ -145,7 +150,7 @@ func (w *webhook) Send(ctx context.Context, b *Batch) (Answer, error) {
 func (w *webhook) body(b *Batch) (body []byte, contentType string) {
 	const array, lines = "application/json", "application/x-ndjson"
 	dst := make([]byte, 0, b.Bytes+160*len(b.Events)+512)
-	switch w.v["payload"] {
+	switch w.payload {
 	case "array":
 		return appendArray(dst, b), array
 	case "lines":

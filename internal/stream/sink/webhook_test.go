@@ -139,6 +139,8 @@ func TestWebhookPayloads(t *testing.T) {
 	plain := &Batch{ID: "x", Organization: "org_1", Format: "cef", Events: []Event{{Encoded: []byte("CEF:0|a\"b"), ReceivedAt: clock()}}}
 	test := *one
 	test.Test = true
+	whole := *b
+	whole.Format = "workos" // has the shape already
 	for _, c := range []struct {
 		payload     string
 		b           *Batch
@@ -153,6 +155,7 @@ func TestWebhookPayloads(t *testing.T) {
 		{"lines", plain, "CEF:0|a\"b\n", "text/plain; charset=utf-8"},
 		{"array", plain, `["CEF:0|a\"b"]`, "application/json"},
 		{"workos", b, `[` + work(e0, "5") + `,` + work(e1, "6") + `]`, "application/json"},
+		{"workos", &whole, `[` + e0 + `,` + e1 + `]`, "application/json"},
 		{"workos_lines", b, work(e0, "5") + "\n" + work(e1, "6") + "\n", "application/x-ndjson"},
 	} {
 		var body []byte
