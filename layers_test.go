@@ -217,7 +217,10 @@ var layers = []layer{
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json", "golang.org/x/mod/sumdb"},
-		inTests: []string{"github.com/getkin/kin-openapi", "github.com/klauspost/compress"},
+		inTests: []string{
+			"internal/stream/format", "internal/stream/sink",
+			"net", "github.com/getkin/kin-openapi", "github.com/klauspost/compress",
+		},
 	},
 	{
 		pkg: "internal/workos",

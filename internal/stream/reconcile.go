@@ -30,6 +30,15 @@ type Reconciliation struct {
 	Duplicates int `json:"duplicates"`
 }
 
+// Summary says it in a sentence.
+func (r *Reconciliation) Summary() string {
+	if r.Missing == 0 {
+		return fmt.Sprintf("seq %d to %d: all %d events delivered, 0 missing, %d duplicate objects", r.From, r.To, r.Expected, r.Duplicates)
+	}
+	return fmt.Sprintf("seq %d to %d: %d of %d events delivered, %d missing, %d duplicate objects",
+		r.From, r.To, r.Expected-r.Missing, r.Expected, r.Missing, r.Duplicates)
+}
+
 // Gap is a range with entries that are missing.
 type Gap struct {
 	From   uint64 `json:"from"`

@@ -211,6 +211,22 @@ func (s *Streams) Notify(org string) {
 	}
 }
 
+// Kinds lists the kinds of destinations, in the order they are offered; the
+// result must not be changed.
+func (s *Streams) Kinds() []sink.Kind { return s.cfg.Kinds.All() }
+
+// Formats lists the formats in their newest version, in the order they are
+// offered.
+func (s *Streams) Formats() []format.Info {
+	var list []format.Info
+	for _, name := range s.cfg.Formats.Names() {
+		if f, ok := s.cfg.Formats.Get(name, 0); ok {
+			list = append(list, f.Info())
+		}
+	}
+	return list
+}
+
 // follow makes the follower of a stream.
 func (s *Streams) follow(st *Stream) {
 	f := &follower{s: s, id: st.ID, org: st.Organization, shown: Stat{Kind: st.Kind, State: StateActive}}
