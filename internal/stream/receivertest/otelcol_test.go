@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/stream"
 
 	"github.com/stelehq/stele/internal/stream/sink"
 )
@@ -288,4 +289,47 @@ func TestDatadogCollector(t *testing.T) {
 		}
 	}
 	sameEvents(t, got, s.native())
+}
+
+// TestOTLPCollector delivers to the OTLP receiver of the collector.
+func TestOTLPCollector(t *testing.T) {
+	t.Parallel()
+	const token = "t0ken-of-the-customer"
+	c := newCollector(t, `bearertokenauth: {token: `+token+`}`, "bearertokenauth",
+		`otlp: {protocols: {http: {endpoint: "{listen}", auth: {authenticator: bearertokenauth}, tls: {cert_file: "{cert}", key_file: "{key}"}}}}`)
+	settings := func(token string) sink.Values {
+		return sink.Values{"url": "https://" + c.address, "headers": "Authorization: Bearer " + token, "ca_certificate": c.cert.pem}
+	}
+	s := roundTrip(t, receiver{
+		kind: "otlp", settings: settings(token), wrong: settings("another-token"), says: "Check the headers",
+		start: c.start, stop: c.stop, expected: (*scene).native,
+		received: func() []string {
+			return c.bodies(func(r otlpRecord) string {
+				text, _ := r.Body.plain(t).(string)
+				return text
+			})
+		},
+	})
+	var records []otlpRecord
+	for _, r := range c.records() {
+		if r.EventName != stream.TestAction {
+			records = append(records, r)
+		}
+	}
+	i := 0
+	s.entries(func(e *event.Entry) {
+		r := records[i]
+		i++
+		a := r.Attributes.plain(t)
+		if r.Time == "" {
+			r.Time = "0" // which OTLP's JSON leaves out
+		}
+		got := []any{r.EventName, r.Time, r.Observed, a["event.id"], a["stele.seq"], a["enduser.id"]}
+		want := []any{
+			string(e.Action), strconv.FormatInt(e.OccurredAt, 10), strconv.FormatInt(e.ReceivedAt*1e6, 10), e.ID.String(), float64(e.Seq), string(e.Actor.ID),
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("event %d: got %v, want %v", e.Seq, got, want)
+		}
+	})
 }
