@@ -340,7 +340,9 @@ func (f *follower) next(ctx context.Context) (*inflight, time.Time, error) {
 		if err != nil { // of one log: the others do not wait for it
 			f.s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "deliver stream", slog.String("stream", f.id),
 				slog.String("organization", ln.cur.Organization), slog.Any("error", err))
-			at = f.s.cfg.Now().Add(storeRetry)
+			if at = (time.Time{}); f.org != "" {
+				at = f.s.cfg.Now().Add(storeRetry)
+			} // and an operator's stream looks at all logs now and then
 		}
 		if b != nil {
 			if err := f.flush(ctx); err != nil {

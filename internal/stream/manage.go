@@ -1,11 +1,13 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
@@ -195,7 +197,7 @@ func (s *Streams) Update(ctx context.Context, org, id, by string, edit func(*Spe
 		if st.Kind != was.Kind || st.Start != was.Start {
 			return Change{}, invalid("/kind", "kind and start cannot change: make another stream")
 		}
-		if err := s.keepSecrets(st); err != nil {
+		if err := s.keepSecrets(st, was.Settings); err != nil {
 			return Change{}, err
 		}
 		spec, kind, err := s.checked(st.Spec)
@@ -223,10 +225,14 @@ func (s *Streams) Update(ctx context.Context, org, id, by string, edit func(*Spe
 	return st, nil
 }
 
-// keepSecrets puts the secrets that an edit did not name beside its settings.
-func (s *Streams) keepSecrets(st *Stream) error {
+// keepSecrets puts the secrets that an edit did not name beside its settings,
+// unless it sends them elsewhere than before: was are the settings as recorded.
+func (s *Streams) keepSecrets(st *Stream, was sink.Values) error {
 	if st.Settings == nil {
 		st.Settings = sink.Values{}
+	}
+	if err := s.samePlace(st, was); err != nil {
+		return err
 	}
 	for name, secret := range st.Secrets {
 		if _, named := st.Settings[name]; named {
@@ -237,6 +243,39 @@ func (s *Streams) keepSecrets(st *Stream) error {
 			return invalid("/settings/"+name, "cannot be decrypted: %v; enter it again", err)
 		}
 		st.Settings[name] = text
+	}
+	return nil
+}
+
+// samePlace refuses an edit that changes where secrets are sent and does not say
+// every secret again.
+func (s *Streams) samePlace(st *Stream, was sink.Values) error {
+	kind, ok := s.cfg.Kinds.Get(st.Kind)
+	if !ok {
+		return nil // which is said elsewhere
+	}
+	moved := ""
+	for _, setting := range kind.Settings {
+		value, named := st.Settings[setting.Name]
+		if !setting.Place || !named {
+			continue
+		}
+		old := was[setting.Name]
+		if secret, ok := st.Secrets[setting.Name]; ok {
+			old, _ = s.cfg.Keys.open(secret.Sealed, secretPlace(st, setting.Name)) // "" differs
+		}
+		if cmp.Or(strings.TrimSpace(value), setting.Default) != old {
+			moved = setting.Name
+		}
+	}
+	if moved == "" {
+		return nil
+	}
+	for _, setting := range kind.Settings {
+		_, named := st.Settings[setting.Name]
+		if _, secret := st.Secrets[setting.Name]; secret && !named {
+			return invalid("/settings/"+setting.Name, "must be entered again, since %q changes and with it where secrets are sent", moved)
+		}
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type TestResult struct {
 // not_found, and those of Create about the spec.
 func (s *Streams) Test(ctx context.Context, org, id string, spec Spec) (TestResult, error) {
 	st := &Stream{Organization: org, ID: id, Spec: spec}
+	was := sink.Values{}
 	if id != "" {
 		old, err := s.Get(ctx, org, id)
 		if err != nil {
@@ -43,12 +44,12 @@ func (s *Streams) Test(ctx context.Context, org, id string, spec Spec) (TestResu
 		}
 		c := old.clone()
 		if spec.Kind == old.Kind {
-			st.Secrets = c.Secrets
+			st.Secrets, was = c.Secrets, c.Settings
 		}
 	}
 	st.Settings = sink.Values{}
 	maps.Copy(st.Settings, spec.Settings)
-	if err := s.keepSecrets(st); err != nil {
+	if err := s.keepSecrets(st, was); err != nil {
 		return TestResult{}, err
 	}
 	checked, kind, err := s.checked(st.Spec)

@@ -42,7 +42,7 @@ func AzureBlob() Kind {
 			"Shared access signatures and client secrets expire: note when.",
 		},
 		Settings: withTLS(append([]Setting{
-			{Name: "account", Label: "Storage account", Required: true, Check: checkAccount, Example: "acmeaudit", Help: "The account's name alone."},
+			{Name: "account", Label: "Storage account", Place: true, Required: true, Check: checkAccount, Example: "acmeaudit", Help: "The account's name alone."},
 			{Name: "container", Label: "Container", Required: true, Check: checkContainer, Example: "audit", Help: "The container's name alone."},
 			{
 				Name: "sas_token", Label: "Shared access signature", Secret: true, Check: checkSAS,
@@ -56,11 +56,11 @@ func AzureBlob() Kind {
 				Help: "One of the account's two keys. It may do everything in the account: prefer one of the others.",
 			},
 			{
-				Name: "endpoint", Label: "Endpoint", Check: checkBaseURL, Advanced: true, Example: "https://acmeaudit.blob.core.usgovcloudapi.net",
+				Name: "endpoint", Label: "Endpoint", Place: true, Check: checkBaseURL, Advanced: true, Example: "https://acmeaudit.blob.core.usgovcloudapi.net",
 				Help: "The Blob service's address. Empty is the account's in the public cloud.",
 			},
 			{
-				Name: "authority", Label: "Authority", Default: "https://login.microsoftonline.com", Check: checkBaseURL, Advanced: true,
+				Name: "authority", Label: "Authority", Place: true, Default: "https://login.microsoftonline.com", Check: checkBaseURL, Advanced: true,
 				Help: "https://login.microsoftonline.us for Azure Government, https://login.chinacloudapi.cn for China.",
 			},
 		}, objectSettings()...)...),

@@ -30,7 +30,7 @@ func Datadog() Kind {
 		},
 		Settings: withTLS(
 			Setting{
-				Name: "site", Label: "Site", Default: "datadoghq.com", Check: checkHost,
+				Name: "site", Label: "Site", Place: true, Default: "datadoghq.com", Check: checkHost,
 				Help: "datadoghq.com, us3.datadoghq.com, us5.datadoghq.com, datadoghq.eu, ap1.datadoghq.com, ap2.datadoghq.com or ddog-gov.com.",
 			},
 			Setting{
@@ -50,7 +50,7 @@ func Datadog() Kind {
 				Help: "Tags for every log, with commas between. The organization is added as organization:….",
 			},
 			Setting{
-				Name: "url", Label: "Intake URL", Check: checkBaseURL, Advanced: true, Example: "https://http-intake.logs.datadoghq.com",
+				Name: "url", Label: "Intake URL", Place: true, Check: checkBaseURL, Advanced: true, Example: "https://http-intake.logs.datadoghq.com",
 				Help: "The intake itself, where it is not http-intake.logs. and the site: an observability pipeline, a private link.",
 			},
 		),

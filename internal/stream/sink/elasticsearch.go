@@ -28,7 +28,7 @@ func Elasticsearch() Kind {
 			"Each new key of your product's metadata becomes a field of the index, of which there are 1000, unless the template maps it as flattened.",
 		},
 		Settings: withTLS(
-			Setting{Name: "url", Label: "URL", Required: true, Check: checkBaseURL, Example: "https://acme.es.eu-central-1.aws.elastic.cloud", Help: "The address of Elasticsearch or OpenSearch, not of Kibana."},
+			Setting{Name: "url", Label: "URL", Place: true, Required: true, Check: checkBaseURL, Example: "https://acme.es.eu-central-1.aws.elastic.cloud", Help: "The address of Elasticsearch or OpenSearch, not of Kibana."},
 			Setting{Name: "index", Label: "Data stream or index", Default: "logs-stele.events-default", Check: checkIndex, Help: "Where to write to."},
 			Setting{Name: "api_key", Label: "API key", Secret: true, Check: checkWord, Help: "The key in its encoded form (Base64), or as id:key. Leave empty for a user and password."},
 			Setting{Name: "username", Label: "User", Check: checkPrintable, Help: "A user, where there is no API key."},

@@ -30,7 +30,7 @@ func GCS() Kind {
 		Settings: withTLS(append([]Setting{
 			{Name: "bucket", Label: "Bucket", Required: true, Check: checkBucket, Example: "acme-audit", Help: "The bucket's name alone."},
 			{Name: "service_account", Label: "Service account key", Required: true, Secret: true, Multiline: true, Check: checkServiceAccount, Help: "The JSON key file, whole."},
-			{Name: "endpoint", Label: "Endpoint", Default: "https://storage.googleapis.com", Check: checkBaseURL, Advanced: true, Help: "For private access to Google's interfaces."},
+			{Name: "endpoint", Label: "Endpoint", Place: true, Default: "https://storage.googleapis.com", Check: checkBaseURL, Advanced: true, Help: "For private access to Google's interfaces."},
 		}, objectSettings()...)...),
 		Check: checkTLS,
 	}

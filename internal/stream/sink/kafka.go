@@ -46,7 +46,7 @@ func Kafka() Kind {
 		},
 		Settings: withTLS(
 			Setting{
-				Name: "brokers", Label: "Brokers", Required: true, Check: checkBrokers, Example: "b-1.kafka.example.com:9093,b-2.kafka.example.com:9093",
+				Name: "brokers", Label: "Brokers", Place: true, Required: true, Check: checkBrokers, Example: "b-1.kafka.example.com:9093,b-2.kafka.example.com:9093",
 				Help: "Host and port of some brokers' TLS listener, with commas between. The others are found through them.",
 			},
 			Setting{Name: "topic", Label: "Topic", Required: true, Check: checkTopic, Example: "stele-audit", Help: "The topic to write to. It is not made."},

@@ -61,6 +61,10 @@ type Setting struct {
 	Label, Help, Example string
 	// Secret values are encrypted at rest and never shown again.
 	Secret bool
+	// Place says that the value decides who is sent the secrets. Who changes it
+	// must enter them again: a stream cannot be turned on an address of
+	// somebody's own to learn them.
+	Place bool
 	// Required settings cannot be empty.
 	Required bool
 	// Default is used when the value is empty; never of a secret.

@@ -38,7 +38,7 @@ func OTLP() Kind {
 		},
 		Settings: withTLS(
 			Setting{
-				Name: "url", Label: "URL", Required: true, Check: checkBaseURL, Example: "https://collector.example.com:4318",
+				Name: "url", Label: "URL", Place: true, Required: true, Check: checkBaseURL, Example: "https://collector.example.com:4318",
 				Help: "The address that takes OTLP over HTTP, with or without /v1/logs. The usual port is 4318.",
 			},
 			Setting{

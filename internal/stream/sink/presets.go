@@ -31,7 +31,7 @@ func Panther() Kind {
 		Formats: jsonFormats(),
 		Settings: withTLS(
 			Setting{
-				Name: "url", Label: "HTTP ingest URL", Required: true, Secret: true, Check: checkURL,
+				Name: "url", Label: "HTTP ingest URL", Place: true, Required: true, Secret: true, Check: checkURL,
 				Example: "https://logs.acme.runpanther.net/http/cb015ee4-543c-4489-9f4b-testing", Help: "The source's address.",
 			},
 			Setting{Name: "header_name", Label: "Header", Default: "X-Panther-Secret", Check: checkHeaderName, Help: "The header name of the source's shared secret."},

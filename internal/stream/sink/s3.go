@@ -58,7 +58,7 @@ func s3Kind(k Kind) Kind {
 		},
 		{Name: "external_id", Label: "External ID", Check: checkWord, Example: "stele-7f3a", Generate: newToken, Help: "What the role's trust policy asks for as sts:ExternalId."},
 		{
-			Name: "endpoint", Label: "Endpoint", Check: checkBaseURL, Advanced: true, Example: "https://minio.example.com:9000",
+			Name: "endpoint", Label: "Endpoint", Place: true, Check: checkBaseURL, Advanced: true, Example: "https://minio.example.com:9000",
 			Help: "The address of a compatible store. Empty is Amazon's for the region.",
 		},
 		{
@@ -69,7 +69,7 @@ func s3Kind(k Kind) Kind {
 			Name: "conditional", Label: "Conditional writes", Default: yes, Options: []string{yes, no}, Advanced: true,
 			Help: "yes never overwrites an object. no is for old compatible stores that refuse If-None-Match.",
 		},
-		{Name: "sts_endpoint", Label: "STS endpoint", Check: checkBaseURL, Advanced: true, Help: "Where to assume the role. Empty is Amazon's for the region."},
+		{Name: "sts_endpoint", Label: "STS endpoint", Place: true, Check: checkBaseURL, Advanced: true, Help: "Where to assume the role. Empty is Amazon's for the region."},
 	}, objectSettings()...)...)
 	k.Check = func(v Values) error {
 		if v["external_id"] != "" && v["role_arn"] == "" {

@@ -66,7 +66,7 @@ func SecOps() Kind {
 			},
 			Setting{Name: "namespace", Label: "Namespace", Check: checkPrintable, Advanced: true, Example: "acme", Help: "The environment namespace of the events."},
 			Setting{
-				Name: "endpoint", Label: "Endpoint", Check: checkBaseURL, Advanced: true, Example: "https://chronicle.us.rep.googleapis.com",
+				Name: "endpoint", Label: "Endpoint", Place: true, Check: checkBaseURL, Advanced: true, Example: "https://chronicle.us.rep.googleapis.com",
 				Help: "The address of the interface. Empty is the location's.",
 			},
 		),

@@ -46,7 +46,7 @@ func Splunk() Kind {
 		},
 		Settings: withTLS(
 			Setting{
-				Name: "url", Label: "URL", Required: true, Check: checkBaseURL, Example: "https://http-inputs-acme.splunkcloud.com:443",
+				Name: "url", Label: "URL", Place: true, Required: true, Check: checkBaseURL, Example: "https://http-inputs-acme.splunkcloud.com:443",
 				Help: "The address of the collector, without /services/…. Splunk Enterprise listens on port 8088.",
 			},
 			Setting{

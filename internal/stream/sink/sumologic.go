@@ -27,7 +27,7 @@ func SumoLogic() Kind {
 		},
 		Settings: withTLS(
 			Setting{
-				Name: "url", Label: "HTTP source address", Required: true, Secret: true, Check: checkURL,
+				Name: "url", Label: "HTTP source address", Place: true, Required: true, Secret: true, Check: checkURL,
 				Example: "https://endpoint4.collection.sumologic.com/receiver/v1/http/ZaVnC4dhaV0", Help: "The whole address: it holds the source's token.",
 			},
 			Setting{Name: "category", Label: "Source category", Check: checkPrintable, Example: "prod/audit", Help: "_sourceCategory; empty is the source's."},

@@ -40,8 +40,8 @@ func Syslog() Kind {
 			"Receivers remove no duplicates: events have an id, in CEF externalId.",
 		},
 		Settings: withTLS(
-			Setting{Name: "host", Label: "Host", Required: true, Check: checkHost, Example: "syslog.example.com", Help: "The receiver's host name or IP address."},
-			Setting{Name: "port", Label: "Port", Default: "6514", Check: checkPort, Help: "Its port for TLS."},
+			Setting{Name: "host", Label: "Host", Place: true, Required: true, Check: checkHost, Example: "syslog.example.com", Help: "The receiver's host name or IP address."},
+			Setting{Name: "port", Label: "Port", Place: true, Default: "6514", Check: checkPort, Help: "Its port for TLS."},
 			Setting{Name: "app_name", Label: "APP-NAME", Default: "stele", Check: checkField(48), Help: "The name of the application in each message, at most 48 bytes."},
 			Setting{
 				Name: "hostname", Label: "HOSTNAME", Check: checkField(255), Advanced: true,

@@ -40,7 +40,7 @@ func Webhook() Kind {
 		},
 		Settings: withTLS(
 			Setting{
-				Name: "url", Label: "URL", Required: true, Secret: true, Check: checkURL, Example: "https://hooks.example.com/audit",
+				Name: "url", Label: "URL", Place: true, Required: true, Secret: true, Check: checkURL, Example: "https://hooks.example.com/audit",
 				Help: "Where to post to. It is kept as a secret because such addresses often hold a token.",
 			},
 			Setting{
