@@ -8,14 +8,19 @@ SHELL := bash
 
 # Nested Go modules, checked and tested like the root one. They are modules of
 # their own so that what only a test needs stays out of the root go.mod.
-GO_MODULES := internal/workos/sdktest internal/benchpeers
+GO_MODULES := internal/workos/sdktest internal/benchpeers internal/stream/receivertest
 # Folders with a package-lock.json that tests need installed.
-NPM_DIRS := internal/workos/testdata/node internal/web/browsertest/testdata
+NPM_DIRS := internal/workos/testdata/node internal/web/browsertest/testdata internal/stream/receivertest/node
 # Commands that tests need, each with the Debian package that brings it where
 # that has another name. The race detector needs a C compiler; PostgreSQL is what
 # Stele is measured beside, and Debian keeps it out of the path; pages are tested
-# in Chromium.
-APT_COMMANDS := gcc postgres=postgresql chromium
+# in Chromium; rsyslog and liblognorm receive and read what log streams send.
+APT_COMMANDS := gcc postgres=postgresql chromium rsyslogd=rsyslog lognormalizer=liblognorm-utils
+# The same for what is no command, by a file of it.
+APT_FILES := /usr/lib/*/rsyslog/lmnsd_gtls.so=rsyslog-gnutls
+# Programs of others that log streams deliver to in tests. Each is built once, for
+# the first time in minutes, out of the module of its name in receivers.
+RECEIVERS := otelcol versitygw fake-gcs-server
 
 PKG ?= ./...
 COUNT ?= 6
@@ -29,6 +34,7 @@ BROWSERFLAGS ?=
 # A listed folder that is not in the tree is no error: it may come or go with a
 # package.
 modules := $(patsubst %/go.mod,%,$(wildcard $(GO_MODULES:%=%/go.mod)))
+receivers := internal/stream/receivertest/receivers
 npm_installed := $(patsubst %/package-lock.json,%/node_modules/.installed,\
 	$(wildcard $(NPM_DIRS:%=%/package-lock.json)))
 
@@ -87,12 +93,13 @@ browser: deps ## the pages in a real browser; BROWSERFLAGS go to Playwright
 	go test -race -count 1 -v ./internal/web/browsertest -args -- $(BROWSERFLAGS)
 
 .PHONY: deps
-deps: apt $(npm_installed) ## install what the tests need
+deps: apt $(npm_installed) $(RECEIVERS:%=$(bin)/%) ## install what the tests need
 
 .PHONY: apt
 apt:
-	@missing=(); PATH="$$PATH$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
+	@missing=(); PATH="$$PATH:/usr/sbin$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
 	for name in $(APT_COMMANDS); do command -v "$${name%=*}" >/dev/null || missing+=("$${name#*=}"); done; \
+	for file in $(foreach f,$(APT_FILES),'$(f)'); do compgen -G "$${file%=*}" >/dev/null || missing+=("$${file#*=}"); done; \
 	if (( $${#missing[@]} )); then \
 		echo "install $${missing[*]}"; \
 		as_root=; if (( EUID )); then as_root=sudo; fi; \
@@ -103,6 +110,14 @@ apt:
 %/node_modules/.installed: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund
 	mkdir -p $(@D) && touch $@
+
+$(bin)/otelcol: package = .
+$(bin)/otelcol: $(receivers)/otelcol/main.go
+$(bin)/versitygw: package = github.com/versity/versitygw/cmd/versitygw
+$(bin)/fake-gcs-server: package = github.com/fsouza/fake-gcs-server
+$(RECEIVERS:%=$(bin)/%): $(bin)/%: $(receivers)/%/go.mod $(receivers)/%/go.sum
+	@echo "build $(@F) (once)"
+	@cd $(receivers)/$(@F) && go build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ $(package)
 
 .PHONY: cover
 cover: deps ## statement coverage of all packages together, in cover.out

@@ -61,6 +61,7 @@ type commands struct {
 	Org     orgCmd     `cmd:"" help:"Manage organizations."`
 	Key     keyCmd     `cmd:"" help:"Manage API keys."`
 	Schema  schemaCmd  `cmd:"" help:"Manage schemas of actions."`
+	Stream  streamCmd  `cmd:"" help:"Manage log streams."`
 	Bench   benchCmd   `cmd:"" help:"Measure a server with a deterministic load."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

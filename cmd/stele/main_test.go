@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +53,9 @@ func TestScripts(t *testing.T) {
 			"events": cmdEvents,
 			"fetch":  cmdFetch,
 			"alter":  cmdAlter,
+			"siem":   cmdSIEM,
+			"until":  cmdUntil,
+			"field":  cmdField,
 		},
 	})
 }
@@ -110,6 +116,44 @@ func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := json.Marshal(proof)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+// cmdSIEM starts a receiver of streams for the rest of the script, at $SIEM, and
+// writes its certificate: siem FILE. It refuses what holds "poison".
+func cmdSIEM(ts *testscript.TestScript, _ bool, args []string) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || bytes.Contains(body, []byte("poison")) || r.URL.Path == "/refuses" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprint(w, "indigestible")
+			return
+		}
+		_, _ = fmt.Fprint(w, "thank you")
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("SIEM", server.URL)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
+
+// cmdField takes a member of the JSON object in a file into the environment:
+// field NAME FILE MEMBER.
+func cmdField(ts *testscript.TestScript, _ bool, args []string) {
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &object))
+	ts.Setenv(args[0], fmt.Sprint(object[args[2]]))
+}
+
+// cmdUntil runs a command until its output matches: until PATTERN COMMAND...
+func cmdUntil(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	deadline := time.Now().Add(60 * time.Second)
+	for time.Now().Before(deadline) {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%v: its output never matched %s", args[1:], args[0])
 }
 
 // cmdAlter makes the actor of a saved proof somebody else.

@@ -44,7 +44,7 @@ func (c *serveCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return &exitCodeError{exitUsage, err}
 	}
-	c.Logger, c.Now = logger, p.now
+	c.Logger, c.Now, c.Version = logger, p.now, version()
 	// The address is taken first: a server that cannot listen must not touch
 	// its data.
 	var lc net.ListenConfig

@@ -1,5 +1,5 @@
 // Package api is the native JSON API of Stele under /v1: organizations, events,
-// the log with its proofs, schemas, exports and keys. openapi.json beside this
+// the log with its proofs, schemas, exports, streams and keys. openapi.json beside this
 // file is the contract; tests hold every route and every answer to it.
 //
 // Handlers decode, ask the package that knows, and write; errors go to the
@@ -20,6 +20,7 @@ import (
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/stream"
 )
 
 // Deps is what the API works with. All fields but PublicURL are required.
@@ -31,6 +32,7 @@ type Deps struct {
 	Signer  *auth.Signer
 	Schemas *schema.Registry
 	Exports *export.Exports
+	Streams *stream.Streams
 	// PublicURL is where clients reach the server, such as
 	// "https://audit.example.com", for links in answers. Empty means the
 	// scheme and host of the request that asks.
@@ -84,7 +86,10 @@ func (a *api) routes() []server.Route {
 		anyOrg  = auth.Need(auth.RoleReader, auth.RoleWriter)
 		ownKeys = auth.Scoped(auth.RoleAdmin)
 	)
-	return []server.Route{
+	routes := append(a.streamRoutes("streams", org+"/streams"), a.streamRoutes("operator_streams", "/v1/streams")...)
+	return append(routes, []server.Route{
+		{Name: "streams.kinds", Method: get, Pattern: "/v1/stream-kinds", Access: anyKey, Handler: a.listStreamKinds},
+
 		{Name: "organizations.create", Method: post, Pattern: orgs, Access: admin, Handler: a.createOrganization},
 		{Name: "organizations.list", Method: get, Pattern: orgs, Access: auth.Scoped(auth.RoleReader, auth.RoleWriter), Handler: a.listOrganizations},
 		{Name: "organizations.get", Method: get, Pattern: org, Access: anyOrg, Handler: a.getOrganization},
@@ -124,5 +129,5 @@ func (a *api) routes() []server.Route {
 		{Name: "keys.revoke", Method: del, Pattern: keys + "/{id}", Access: ownKeys, Handler: a.revokeKey},
 
 		{Name: "openapi", Method: get, Pattern: "/openapi.json", Access: auth.Public(), Handler: openAPI, Quiet: true},
-	}
+	}...)
 }

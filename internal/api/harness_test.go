@@ -28,6 +28,7 @@ import (
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/storetest"
+	"github.com/stelehq/stele/internal/stream"
 )
 
 // host is a whole server with the API, over the store in memory.
@@ -45,6 +46,9 @@ type host struct {
 	http    *http.Server
 	client  *http.Client
 	log     *lockedBuffer
+
+	followers *stream.Streams
+	siem      *siem
 
 	mu   sync.Mutex
 	skew time.Duration // how far the server's clock is ahead
@@ -106,8 +110,9 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	})
 	must(err)
 	t.Cleanup(func() { _ = h.exports.Close() })
+	h.streams(t, logger)
 	deps := Deps{
-		Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
+		Streams: h.followers, Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
 		Schemas: h.schemas, Exports: h.exports, Now: h.now,
 		PortalPath: func(token string) string { return "/portal/launch?token=" + token },
 	}

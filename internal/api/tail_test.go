@@ -39,15 +39,15 @@ func unzip(t *testing.T, data []byte) string {
 // message is one server-sent event; a comment has only data.
 type message struct{ event, id, data string }
 
-// stream is a tail being read.
-type stream struct {
+// follower is a tail being read.
+type follower struct {
 	t    *testing.T
 	res  *http.Response
 	read *bufio.Reader
 }
 
 // tail begins to follow acme's log.
-func (h *host) tail(t *testing.T, base, query string, options ...option) *stream {
+func (h *host) tail(t *testing.T, base, query string, options ...option) *follower {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+events+"/tail?"+query, http.NoBody)
 	if err != nil {
@@ -65,11 +65,11 @@ func (h *host) tail(t *testing.T, base, query string, options ...option) *stream
 	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		t.Fatalf("tail: %s, %s", res.Status, res.Header.Get("Content-Type"))
 	}
-	return &stream{t: t, res: res, read: bufio.NewReader(res.Body)}
+	return &follower{t: t, res: res, read: bufio.NewReader(res.Body)}
 }
 
 // next reads a message; false at the end.
-func (s *stream) next() (m message, ok bool) {
+func (s *follower) next() (m message, ok bool) {
 	s.t.Helper()
 	for {
 		line, err := s.read.ReadString('\n')
@@ -96,7 +96,7 @@ func (s *stream) next() (m message, ok bool) {
 
 // entries reads until n entries came, and returns their seq as in the data; the
 // positions that came between must not be ahead of what came.
-func (s *stream) entries(n int) []uint64 {
+func (s *follower) entries(n int) []uint64 {
 	s.t.Helper()
 	var got []uint64
 	for len(got) < n {

@@ -31,18 +31,27 @@ func TestStrangersAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.call("DELETE", "/v1/keys/"+gone.KeyID, "").want(200)
+	at := h.stream("/v1/organizations/acme/streams", streamBody)
+	own := at[strings.LastIndexByte(at, '/')+1:]
+	values := map[string]string{
+		"id": id, "exports.get id": j.ID, "keys.get id": identity.KeyID, "keys.revoke id": identity.KeyID,
+		"path": "0/000.p/1", "file": strings.TrimPrefix(j.ID, exportPrefix) + ".csv", "action": "known", "version": "1",
+	}
+	for _, route := range h.server.Routes() {
+		if strings.HasPrefix(route.Name, "streams.") || strings.HasPrefix(route.Name, "operator_streams.") {
+			values[route.Name+" id"] = own
+		}
+	}
 	servertest.Walk(t, &servertest.World{
 		Handler: h.server, Routes: h.server.Routes(), Organization: "acme", Stranger: "stranger",
 		Key: h.key, Revoked: revoked,
-		Values: map[string]string{
-			"id": id, "exports.get id": j.ID, "keys.get id": identity.KeyID, "keys.revoke id": identity.KeyID,
-			"path": "0/000.p/1", "file": strings.TrimPrefix(j.ID, exportPrefix) + ".csv", "action": "known", "version": "1",
-		},
+		Values:  values,
 		Queries: map[string]string{"events.facets": "?field=action"},
-		Secrets: []string{"Acme Ltd", "acme.secret", id, j.ID, identity.KeyID, `"acme"`},
+		Secrets: []string{"Acme Ltd", "acme.secret", id, j.ID, identity.KeyID, `"acme"`, own, "hush-hush"},
 	})
 	// What was asked for by strangers has not been done.
 	h.get("/v1/organizations/acme").want(200)
+	h.get(at).want(200)
 	var key struct {
 		RevokedAt string `json:"revoked_at"`
 	}

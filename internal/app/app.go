@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ import (
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/web"
 	"github.com/stelehq/stele/internal/workos"
 )
@@ -37,6 +39,7 @@ type App struct {
 	Schemas *schema.Registry
 	Exports *export.Exports
 	Auth    *auth.Authenticator
+	Streams *stream.Streams
 	Server  *server.Server
 
 	engine    search.Engine // Store, or what the configuration puts before it
@@ -45,6 +48,9 @@ type App struct {
 	sessions  *auth.Sessions
 	metrics   *metrics
 	collector collector
+	notices   *notices
+	// growing is Streams for the ledger, which is open before and after them.
+	growing atomic.Pointer[stream.Streams]
 }
 
 // Open opens the data directory and wires everything. Close ends it.
@@ -68,6 +74,9 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	if err := a.openReaders(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openStreams(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openSurfaces(ctx); err != nil {
@@ -112,7 +121,12 @@ func (a *App) openLog(ctx context.Context) error {
 		Store: a.Store, KV: a.Store, Signer: key, Name: a.cfg.Name,
 		Now: a.cfg.Now, Logger: a.cfg.Logger,
 		IdempotencyWindow: a.cfg.IdempotencyWindow,
-		OnCommit:          a.metrics.commit,
+		OnCommit: func(s ledger.CommitStats) {
+			a.metrics.commit(s)
+			if s.Err == nil && s.Events > 0 {
+				a.notify(s.Organization)
+			}
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("open ledger: %w", err)
@@ -172,12 +186,12 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	}
 	native := api.New(api.Deps{
 		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
+		Exports: a.Exports, Streams: a.Streams, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
 		PortalPath: web.LaunchTarget, Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
+		Exports: a.Exports, Streams: a.Streams, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 		PortalURL: func(token string) string { return a.PublicURL() + web.LaunchTarget(token) },
 	})
 	brand, err := a.cfg.brand()
@@ -251,6 +265,12 @@ func (a *App) Close() error {
 	}
 	if a.Exports != nil {
 		errs = append(errs, a.Exports.Close())
+	}
+	if a.Streams != nil {
+		errs = append(errs, a.Streams.Close())
+	}
+	if a.notices != nil {
+		errs = append(errs, a.notices.Close())
 	}
 	if a.Ledger != nil {
 		errs = append(errs, a.Ledger.Close())

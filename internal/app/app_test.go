@@ -208,7 +208,7 @@ func TestPortalLink(t *testing.T) {
 func TestDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	open(t, dir)
-	for name, mode := range map[string]os.FileMode{"": 0o700, "db": 0o700, "checkpoint.key": 0o600, "exports": 0o700} {
+	for name, mode := range map[string]os.FileMode{"": 0o700, "db": 0o700, "checkpoint.key": 0o600, "stream.keys": 0o600, "exports": 0o700} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -222,13 +222,19 @@ func TestDirectory(t *testing.T) {
 // TestSettings holds that each wrong setting is named.
 func TestSettings(t *testing.T) {
 	for name, change := range map[string]func(*app.Config){
-		"--root-key":           func(c *app.Config) { c.RootKey = "short" },
-		"--idempotency-window": func(c *app.Config) { c.IdempotencyWindow = 1 },
-		"--export-keep":        func(c *app.Config) { c.ExportKeep = 1 },
-		"--cache-mib":          func(c *app.Config) { c.CacheMiB = 0 },
-		"--tls-cert":           func(c *app.Config) { c.TLSKey = "key.pem" },
-		"--schema-mode":        func(c *app.Config) { c.SchemaMode = "loose" },
-		"--public-url":         func(c *app.Config) { c.PublicURL = "https://host/path" },
+		"--stream-keys":              func(c *app.Config) { c.StreamKeys = "k1:short" },
+		"--stream-key-file":          func(c *app.Config) { c.StreamKeys, c.StreamKeyFile = "k1:x", "f" },
+		"--stream-allow":             func(c *app.Config) { c.StreamAllow = []string{"everything"} },
+		"--stream-max-in-flight-mib": func(c *app.Config) { c.StreamMaxInFlightMiB = 1 },
+		"--notify-webhook":           func(c *app.Config) { c.NotifyWebhook = "https://x.example" },
+		"--notify-secret":            func(c *app.Config) { c.NotifyWebhook, c.NotifySecret = "https://x.example", "whsec_c2hvcnQ=" },
+		"--root-key":                 func(c *app.Config) { c.RootKey = "short" },
+		"--idempotency-window":       func(c *app.Config) { c.IdempotencyWindow = 1 },
+		"--export-keep":              func(c *app.Config) { c.ExportKeep = 1 },
+		"--cache-mib":                func(c *app.Config) { c.CacheMiB = 0 },
+		"--tls-cert":                 func(c *app.Config) { c.TLSKey = "key.pem" },
+		"--schema-mode":              func(c *app.Config) { c.SchemaMode = "loose" },
+		"--public-url":               func(c *app.Config) { c.PublicURL = "https://host/path" },
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
 		cfg := app.DemoConfig(dir, "127.0.0.1:0", rootKey, nil)

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/egress"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
+	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/web"
 )
 
@@ -59,11 +61,25 @@ type Config struct {
 	TLSCert string `name:"tls-cert" help:"Certificate file (PEM) to serve HTTPS with; needs --tls-key." env:"STELE_TLS_CERT" type:"path" placeholder:"FILE"`
 	TLSKey  string `name:"tls-key" help:"Private key file (PEM) of the certificate." env:"STELE_TLS_KEY" type:"path" placeholder:"FILE"`
 
+	// StreamKeyFile and StreamKeys hold the keys that encrypt the secrets of
+	// log streams; see stream.ParseKeyring. Without either one is made.
+	StreamKeyFile string `help:"File with the keys that encrypt the secrets of log streams, the first of which is used; DATA/stream.keys when not given, made when there is none." env:"STELE_STREAM_KEY_FILE" type:"path" placeholder:"FILE"`
+	StreamKeys    string `help:"The keys themselves instead of a file. Best set in the environment." env:"STELE_STREAM_KEYS" placeholder:"ID:KEY"`
+	// StreamAllow opens addresses to log streams that are refused otherwise.
+	StreamAllow []string `help:"What log streams may connect to beside public addresses: a range (10.1.0.0/16), an address, or a name with a port (splunk.corp.example:8088). Repeatable, or separated by commas." env:"STELE_STREAM_ALLOW" placeholder:"ADDRESS"`
+	// StreamMaxInFlightMiB bounds the memory of batches being sent; 0 is 64.
+	StreamMaxInFlightMiB int `name:"stream-max-in-flight-mib" help:"Memory for batches that log streams are sending, in MiB." env:"STELE_STREAM_MAX_IN_FLIGHT_MIB" default:"64" placeholder:"MIB"`
+	// NotifyWebhook is told how log streams fare, signed with NotifySecret.
+	NotifyWebhook string `help:"URL that is told when a log stream changes its state or lags more than its limit; signed as Standard Webhooks says. Needs --notify-secret." env:"STELE_NOTIFY_WEBHOOK" placeholder:"URL"`
+	NotifySecret  string `help:"Secret that notices are signed with: whsec_ and 24 to 64 bytes in base64. Best set in the environment." env:"STELE_NOTIFY_SECRET" placeholder:"SECRET"`
+
 	// Now is the clock; time.Now when nil. For tests and the demo.
 	Now func() time.Time `kong:"-"`
 	// ShowKey shows the operator the root key that is made when no key opens
 	// the server; without it none is made.
 	ShowKey func(key string) error `kong:"-"`
+	// Version is this program's, which events sent to streams name.
+	Version string `kong:"-"`
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
 
@@ -111,6 +127,9 @@ func (c *Config) Validate() error {
 	if _, err := schema.ParseMode(c.SchemaMode); err != nil {
 		return fmt.Errorf("--schema-mode: %w", err)
 	}
+	if err := c.validateStreams(); err != nil {
+		return err
+	}
 	if err := c.validatePublicURL(); err != nil {
 		return err
 	}
@@ -118,6 +137,37 @@ func (c *Config) Validate() error {
 		return err
 	}
 	_, err := c.proxies()
+	return err
+}
+
+// minInFlightMiB is room for a few batches of the largest kind.
+const minInFlightMiB = 8
+
+func (c *Config) validateStreams() error {
+	if c.StreamKeyFile != "" && c.StreamKeys != "" {
+		return errors.New("--stream-key-file and --stream-keys: give one of them")
+	}
+	if c.StreamKeys != "" {
+		if _, err := stream.ParseKeyring(c.StreamKeys); err != nil {
+			return fmt.Errorf("--stream-keys: %w", err)
+		}
+	}
+	if _, err := egress.New(c.StreamAllow); err != nil {
+		return fmt.Errorf("--stream-allow: %w", err)
+	}
+	if n := c.StreamMaxInFlightMiB; n != 0 && n < minInFlightMiB || n > 1<<20 {
+		return fmt.Errorf("--stream-max-in-flight-mib must be %d or more", minInFlightMiB)
+	}
+	if (c.NotifyWebhook == "") != (c.NotifySecret == "") {
+		return errors.New("--notify-webhook and --notify-secret go together")
+	}
+	if c.NotifyWebhook == "" {
+		return nil
+	}
+	if u, err := url.Parse(c.NotifyWebhook); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return errors.New("--notify-webhook: must be an http:// or https:// URL")
+	}
+	_, err := noticeKey(c.NotifySecret)
 	return err
 }
 

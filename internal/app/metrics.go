@@ -19,6 +19,10 @@ type metrics struct {
 	sealed                    prometheus.Counter
 	sealing                   prometheus.Histogram
 	queue                     prometheus.Gauge
+
+	streamed, streamBytes, dead, skipped *prometheus.CounterVec // by kind
+	attempts                             *prometheus.CounterVec // by kind and result
+	attempt                              *prometheus.HistogramVec
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -53,7 +57,9 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last.",
 		}),
 	}
+	m.countStreams()
 	registry.MustRegister(
+		m.streamed, m.streamBytes, m.dead, m.skipped, m.attempts, m.attempt,
 		m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.sealed, m.sealing, m.queue,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -80,14 +80,16 @@ func (l *Limits) setDefaults() {
 
 // CommitStats describes one round of a log's owner.
 type CommitStats struct {
-	Batches    int           // batches answered, refused ones included
-	Events     int           // events recorded, or that would have been if Err is set
-	Duplicates int           // events answered with the receipt of another
-	Bytes      int           // size of the rows
-	Order      time.Duration // finding duplicates, ordering, hashing
-	Commit     time.Duration // Store.Commit; zero when there was nothing to record
-	Waiting    int           // events left in the organization's pool
-	Err        error         // why the round was refused, nil when it is durable
+	// Organization is whose log it is.
+	Organization string
+	Batches      int           // batches answered, refused ones included
+	Events       int           // events recorded, or that would have been if Err is set
+	Duplicates   int           // events answered with the receipt of another
+	Bytes        int           // size of the rows
+	Order        time.Duration // finding duplicates, ordering, hashing
+	Commit       time.Duration // Store.Commit; zero when there was nothing to record
+	Waiting      int           // events left in the organization's pool
+	Err          error         // why the round was refused, nil when it is durable
 }
 
 // Stats is how a ledger stands.

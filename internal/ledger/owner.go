@@ -78,6 +78,7 @@ func (l *Ledger) runRound(ctx context.Context, lg *logState, r *round) {
 	}
 	l.waiting.Add(-size)
 	if r.stats.Err = err; l.cfg.OnCommit != nil {
+		r.stats.Organization = lg.org
 		l.cfg.OnCommit(r.stats)
 	}
 	for _, ld := range r.loads {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/stream"
 )
 
 // organizationAnswer is an organization as clients see it.
@@ -283,6 +284,36 @@ func TestConfiguration(t *testing.T) {
 	s.ask("GET", path, "").want(t, 200, `{"organization_id":"org_1","retention_period_in_days":36500,"state":"disabled"}`)
 	s.ask("GET", "/organizations/org_1/audit_logs_retention", "").want(t, 200, `{"retention_period_in_days":null}`)
 	s.ask("GET", "/organizations/org_nobody/audit_log_configuration", "").want(t, 404, `{"message":"Not Found"}`)
+}
+
+// TestConfigurationStream holds how a log stream is shown.
+func TestConfigurationStream(t *testing.T) {
+	s := open(t, nil)
+	s.organization(catalog.Organization{ID: "org_1"})
+	const path = "/organizations/org_1/audit_log_configuration"
+	st, err := s.Streams.Create(t.Context(), "org_1", stream.Spec{Kind: "webhook", Settings: map[string]string{"url": "https://127.0.0.1:1/x"}}, "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Streams.Pause(t.Context(), "org_1", st.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	want := func(state string) string {
+		return `{"organization_id":"org_1","retention_period_in_days":365,"state":"active","log_stream":{"id":"` + st.ID +
+			`","type":"GenericHttps","state":"` + state + `","last_synced_at":null,"created_at":"` + st.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z") + `"}}`
+	}
+	s.ask("GET", path, "").want(t, 200, want("inactive"))
+	if _, err := s.Streams.Resume(t.Context(), "org_1", st.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(s.ask("GET", path, "").text, `"state":"invalid"`) {
+		// until the address was refused
+	}
+	s.ask("GET", path, "").want(t, 200, want("invalid"))
+	if err := s.Streams.Delete(t.Context(), "org_1", st.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	s.ask("GET", path, "").want(t, 200, `{"organization_id":"org_1","retention_period_in_days":365,"state":"active"}`)
 }
 
 func TestPortalLink(t *testing.T) {

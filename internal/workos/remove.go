@@ -28,6 +28,9 @@ func (w *dropIn) deleteOrganization(rw http.ResponseWriter, r *server.Request) e
 	if err := w.endEmpty(ctx, org); err != nil {
 		return errors.Join(err, w.setState(ctx, org, was))
 	}
+	if err := w.Streams.DropOrganization(ctx, org); err != nil {
+		return err
+	}
 	if err := w.Exports.DropOrganization(ctx, org); err != nil {
 		return err
 	}

@@ -22,18 +22,22 @@ const (
 // hundred years.
 const foreverDays = 100 * yearDays
 
-// configurationView is how an organization's log is set up. It would also show
-// the log stream, of which there is none.
+// configurationView is how an organization's log is set up.
 type configurationView struct {
-	OrganizationID string `json:"organization_id"`
-	RetentionDays  int    `json:"retention_period_in_days"`
-	State          string `json:"state"`
+	OrganizationID string      `json:"organization_id"`
+	RetentionDays  int         `json:"retention_period_in_days"`
+	State          string      `json:"state"`
+	LogStream      *streamView `json:"log_stream,omitempty"`
 }
 
 func (w *dropIn) getConfiguration(rw http.ResponseWriter, r *server.Request) error {
 	v := configurationView{OrganizationID: r.Org(), RetentionDays: r.Organization.RetentionDays, State: string(r.Organization.State)}
 	if v.RetentionDays == catalog.RetainForever {
 		v.RetentionDays = foreverDays
+	}
+	var err error
+	if v.LogStream, err = w.logStream(r.Context(), r.Org()); err != nil {
+		return err
 	}
 	return answer(rw, http.StatusOK, v)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/stream"
 )
 
 // Deps is what the routes work with. All are required.
@@ -29,6 +30,7 @@ type Deps struct {
 	Catalog *catalog.Catalog
 	Schemas *schema.Registry
 	Exports *export.Exports
+	Streams *stream.Streams
 	Signer  *auth.Signer
 	// PortalURL is the address under which a portal token opens the portal.
 	PortalURL func(token string) string
