@@ -207,7 +207,7 @@ func (v *visitor) get(path string, headers ...string) page {
 }
 
 // post sends a form, with what every form of the session carries.
-func (v *visitor) post(path string, form url.Values) page { //nolint:unparam // forms of other pages come
+func (v *visitor) post(path string, form url.Values) page {
 	v.t.Helper()
 	form.Set(server.CSRFField, v.csrf)
 	r := httptest.NewRequestWithContext(v.t.Context(), http.MethodPost, web.Base+path, strings.NewReader(form.Encode()))
