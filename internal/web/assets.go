@@ -59,6 +59,7 @@ func loadAssets(fsys fs.FS, style string) *assets {
 	}
 	sheet.WriteString(style)
 	a.add(styleName, sheet.Bytes())
+	a.linkModules()
 	return a
 }
 

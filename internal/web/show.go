@@ -15,6 +15,7 @@ import (
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/web/complete"
 )
 
 // view is a page to be shown.
@@ -82,6 +83,10 @@ func (p *pages) funcs() template.FuncMap {
 		"icon":   p.icon,
 		"link":   newSectionLink,
 		"base":   func() string { return Base },
+		// Of the list.
+		"longday":  func(z Zone, at time.Time) string { return at.In(z.Location).Format("2 January 2006") },
+		"sentence": sentence,
+		"fields":   complete.Names,
 	}
 }
 
@@ -103,6 +108,9 @@ func csrfField(l layout) template.HTML {
 
 // thousands writes a whole number as 18,233.
 func thousands(n any) string {
+	if p, ok := n.(*uint64); ok && p != nil {
+		n = *p
+	}
 	text := fmt.Sprint(n)
 	sign := ""
 	if strings.HasPrefix(text, "-") {

@@ -13,9 +13,10 @@ type Chip struct {
 	// Field is the field; "" for bounds of received_at.
 	Field audit.Field
 	Not   bool
-	// Label and Verb are the words before Values, such as "Event type" "is".
-	Label, Verb string
-	Values      []string
+	// Label and Verb are the words before Values, such as "Event type" "is". Is
+	// and IsNot are the verbs that the field has.
+	Label, Verb, Is, IsNot string
+	Values                 []string
 	// Terms is the condition in the filter language.
 	Terms string
 	// Without is the view that lacks it.
@@ -51,8 +52,13 @@ func (v View) Chips() []Chip {
 
 func (v View) chip(f audit.Filter) Chip {
 	q := audit.Query{Filters: []audit.Filter{f}}
+	is, isNot := verbs(f.Field)
+	verb := is
+	if f.Not {
+		verb = isNot
+	}
 	return Chip{
-		Field: f.Field, Not: f.Not, Label: FieldLabel(f.Field), Verb: verb(f), Values: f.Values,
+		Field: f.Field, Not: f.Not, Label: FieldLabel(f.Field), Verb: verb, Is: is, IsNot: isNot, Values: f.Values,
 		Terms: q.String(), Without: v.WithFilter(subtract(v.Filter, q)),
 	}
 }
@@ -64,17 +70,14 @@ func (v View) boundChip(verb string, at time.Time, q audit.Query) Chip {
 	}
 }
 
-// verb says how a filter compares.
-func verb(f audit.Filter) string {
-	is, isNot := "is", "is not"
-	switch f.Field {
+// verbs say how a filter on a field compares.
+func verbs(f audit.Field) (is, isNot string) {
+	switch f {
 	case audit.FieldActorName, audit.FieldTargetName, audit.FieldUserAgent, audit.FieldText:
-		is, isNot = "contains", "does not contain"
+		return "contains", "does not contain"
+	default:
+		return "is", "is not"
 	}
-	if f.Not {
-		return isNot
-	}
-	return is
 }
 
 // FieldLabel is a field as people read it.

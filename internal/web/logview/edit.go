@@ -15,6 +15,7 @@ const (
 	paramField = "field" // the field of a condition to put in
 	paramNot   = "not"   // "1" when the condition is negated
 	paramValue = "value" // its values, once each; empty ones count for nothing
+	paramName  = "name"  // a part of the name of the actor or target that field is the id of
 	paramBy    = "by"    // the zone of the clocks that from and to are read from
 )
 
@@ -39,6 +40,9 @@ func Edit(path string, params url.Values, zone *time.Location, now time.Time) (V
 	q := v.Filter
 	if drop, err := audit.ParseQuery(params.Get(paramDrop)); err == nil {
 		q = subtract(q, drop)
+	}
+	if f, ok := nameOf(params); ok {
+		q.Filters = append(q.Filters, f)
 	}
 	f, ok := conditionOf(params)
 	if !ok {
@@ -71,6 +75,16 @@ func conditionOf(params url.Values) (audit.Filter, bool) {
 		f.Field = known
 	}
 	return f, true
+}
+
+// nameOf is the condition on a name that a form puts in besides, if any.
+func nameOf(params url.Values) (audit.Filter, bool) {
+	text := strings.TrimSpace(params.Get(paramName))
+	fields := map[string]audit.Field{
+		string(audit.FieldActorID): audit.FieldActorName, string(audit.FieldTargetID): audit.FieldTargetName,
+	}
+	field, ok := fields[params.Get(paramField)]
+	return audit.Filter{Field: field, Values: []string{text}, Not: params.Get(paramNot) == "1"}, ok && text != ""
 }
 
 // zoneNamed finds a time zone by its IANA name.

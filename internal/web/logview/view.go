@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/search"
 )
 
 // Names of parameters.
@@ -168,17 +169,21 @@ func (v View) Query() audit.Query {
 }
 
 // URL is the address of the view, its place included.
-func (v View) URL() string {
-	p := v.params()
+func (v View) URL() string { return v.Path + "?" + v.All().Encode() }
+
+// All are the parameters of the address.
+func (v View) All() url.Values {
+	p := v.Params()
 	if v.Place != nil {
 		p.Set(paramCursor, v.Place.String())
 	}
-	return v.Path + "?" + p.Encode()
+	return p
 }
 
-// params are those of the address without a place. The range is always there: a
-// link should not change its meaning with the default.
-func (v View) params() url.Values {
+// Params are the parameters of the address without a place, for another page that
+// is about the same events. The range is always there: a link should not change
+// its meaning with the default.
+func (v View) Params() url.Values {
 	p := url.Values{}
 	maps.Copy(p, v.Keep)
 	if v.Typed != "" {
@@ -205,7 +210,7 @@ type Param struct{ Name, Value string }
 // it asks for itself.
 func (v View) Hidden(without ...string) []Param {
 	var out []Param
-	for name, values := range v.params() {
+	for name, values := range v.Params() {
 		if !slices.Contains(without, name) {
 			out = append(out, Param{name, values[0]})
 		}
@@ -261,6 +266,50 @@ func (v View) RangeLabel() string {
 		return p.Label
 	}
 	return Words(v.From, v.To, v.Zone)
+}
+
+// Axis is what the histogram of the view spans. A range that is open at its end
+// goes up to the end of now's interval, or is an hour when it begins later. from
+// is zero when the range is open at its beginning: that is where the events say.
+func (v View) Axis() (from, to time.Time) {
+	from, to = v.Bounds()
+	if !to.IsZero() {
+		return from, to
+	}
+	to = v.Now
+	if from.After(to) {
+		return from, from.Add(time.Hour)
+	}
+	if !from.IsZero() {
+		_, to = v.Interval(from, to).Bucket(to)
+	}
+	return from, to
+}
+
+// Interval is that of a histogram from one time to another.
+func (v View) Interval(from, to time.Time) search.Interval {
+	if p, ok := presetOf(v.Range); ok {
+		return interval(p.Interval, v.Zone)
+	}
+	return IntervalFor(from, to, v.Zone)
+}
+
+// Positive are the values that the filter wants a field to have, and the terms
+// that say so in the filter language; both empty without.
+func (v View) Positive(field audit.Field) (values []string, terms string) {
+	for _, f := range v.Filter.Filters {
+		if f.Field == field && !f.Not {
+			return f.Values, audit.Query{Filters: []audit.Filter{f}}.String()
+		}
+	}
+	return nil, ""
+}
+
+// WithoutField is what the view asks for, whatever values a field has.
+func (v View) WithoutField(field audit.Field) audit.Query {
+	q := v.Query().Normalize()
+	q.Filters = slices.DeleteFunc(q.Filters, func(f audit.Filter) bool { return f.Field == field && !f.Not })
+	return q
 }
 
 // Wider are the views with a longer range, the shortest first; the last is the

@@ -229,6 +229,9 @@ func TestEdit(t *testing.T) {
 		{"range=7d&q=received.after:2026-01-01+x&drop=received.after:2026-01-01&field=received.after&value=2026-02-01", "?q=x+received.after%3A2026-02-01&range=7d"},
 		// Of a value, only the negated or the plain one goes.
 		{"range=7d&q=action:b+-action:b&drop=-action:b", "?q=action%3Ab&range=7d"},
+		{"range=7d&field=actor.id&value=u1&name=ada+", "?q=actor.id%3Au1+actor.name%3Aada&range=7d"},
+		{"range=7d&field=target.id&value=&name=ada&not=1", "?q=-target.name%3Aada&range=7d"},
+		{"range=7d&field=action&value=&name=ada", "?range=7d"},
 		// Nonsense is shown in the box.
 		{"range=7d&field=nope&value=1", "?q=nope%3A1&range=7d"},
 		{"range=7d&field=version&value=first", "?q=version%3Afirst&range=7d"},
