@@ -233,6 +233,7 @@ func TestExportProgress(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	v.get(path+"/file").want(t, http.StatusConflict, "Running, 0 %")
+	v.get("/exports").want(t, http.StatusOK, "Running, 0 %")
 
 	goOn(errors.New("a disk with a scratch"))
 	v.ended(path)

@@ -104,7 +104,7 @@ func TestEventTypes(t *testing.T) {
 		"team.updated":       "team.updated A team was changed, by whoever may. 2 3",
 		"team.deleted":       "team.deleted A team was deleted. 1 0",
 		"coffee.made":        "coffee.made Not registered No description – 4",
-		"audit_log.exported": "audit_log.exported From this page Someone asked for an export of the audit log. 1 0",
+		"audit_log.exported": "audit_log.exported Built in Someone asked for an export of the audit log. 1 0",
 	} {
 		if got := rowOf(t, p, action); got != want {
 			t.Errorf("%s: %q, want %q", action, got, want)
@@ -166,7 +166,7 @@ func TestEventType(t *testing.T) {
 	v.get("/event-types/team.updated?a=2&b=2").want(t, http.StatusOK, "Nothing that matters to an event changed")
 
 	v.get("/event-types/coffee.made").want(t, http.StatusOK, "Not registered", "nobody has registered", "4 events")
-	v.get("/event-types/audit_log.exported").want(t, http.StatusOK, "From this page", "metadata.filter", "Built in")
+	v.get("/event-types/audit_log.exported").want(t, http.StatusOK, "metadata.filter", "Built in")
 	for _, path := range []string{"secret.kept", "nothing", "team.updated?version=3", "team.updated?a=1&b=9", "team.updated?a=x&b=1", "team.updated?a=1"} {
 		v.get("/event-types/"+path).want(t, http.StatusNotFound)
 	}
