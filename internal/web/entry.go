@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -198,12 +199,18 @@ func (p *pages) backList(r *server.Request, zone *location) logview.View {
 	return list
 }
 
-// neighbours are the entries before and after in a list.
+// neighbours are the entries before and after in a list. In a log in which they
+// are too far to be found in time there is no link to them.
 func (p *pages) neighbours(ctx context.Context, org string, list logview.View, e *event.Entry, in rowContext) (older, newer string, err error) {
 	q := list.Query()
+	within, cancel := context.WithTimeout(ctx, neighbourTime)
+	defer cancel()
 	for _, ascending := range []bool{false, true} {
 		after := search.Cursor{}.From(org, q, ascending, search.KeyOf(e))
-		page, err := p.Engine.Search(ctx, org, search.Request{Query: q, Ascending: ascending, Limit: 1, After: &after})
+		page, err := p.Engine.Search(within, org, search.Request{Query: q, Ascending: ascending, Limit: 1, After: &after})
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return older, newer, nil
+		}
 		if err != nil {
 			return "", "", err
 		}

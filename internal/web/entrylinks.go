@@ -22,6 +22,8 @@ const (
 	// lateAfter is from when on it is worth saying that an entry was recorded
 	// later than it happened.
 	lateAfter = 5 * time.Minute
+	// neighbourTime bounds the search for the entries before and after.
+	neighbourTime = 300 * time.Millisecond
 	// around is how far "same address" looks to both sides.
 	around = 15 * time.Minute
 	// maxLinkQuery bounds the filter of a link: browsers and proxies do not take

@@ -6,7 +6,8 @@ import (
 )
 
 // Ago says how long before now a time was, in few letters: "just now", "5 min
-// ago", "3 h ago", "yesterday 14:05", then the day. Days are those of the zone.
+// ago", "today 09:30", "yesterday 14:05", then the day. Days are those of the
+// zone. From an hour on the clock says more than a count of hours.
 func Ago(t, now time.Time, zone *time.Location) string {
 	t, now = t.In(zone), now.In(zone)
 	d := now.Sub(t)
@@ -19,8 +20,6 @@ func Ago(t, now time.Time, zone *time.Location) string {
 		return strconv.Itoa(int(d/time.Second)) + " s ago"
 	case d < time.Hour:
 		return strconv.Itoa(int(d/time.Minute)) + " min ago"
-	case d < 12*time.Hour:
-		return strconv.Itoa(int(d/time.Hour)) + " h ago"
 	}
 	return day(t, now)
 }

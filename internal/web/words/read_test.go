@@ -214,7 +214,7 @@ func TestAgo(t *testing.T) {
 		{59 * time.Second, "59 s ago"},
 		{time.Minute, "1 min ago"},
 		{59*time.Minute + 59*time.Second, "59 min ago"},
-		{3 * time.Hour, "3 h ago"},
+		{time.Hour, "today 11:00"},
 		{13 * time.Hour, "yesterday 23:00"},
 		{12 * time.Hour, "today 00:00"},
 		{36*time.Hour + time.Minute, "8 Mar 23:59"},

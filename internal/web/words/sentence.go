@@ -312,7 +312,11 @@ func (w *writer) beside(list []*audit.Target) {
 		if i > 0 {
 			w.text(",")
 		}
-		w.text(phrase(tokens(t.Type)))
+		kind := tokens(t.Type)
+		if n := len(w.clause.noun); n > 0 && len(kind) > n && slices.Equal(kind[:n], w.clause.noun) {
+			kind = kind[n:] // the connector's tool, not the connector's connector tool
+		}
+		w.text(phrase(kind))
 		w.name(t)
 	}
 	if more := len(list) - maxBeside; more > 0 {

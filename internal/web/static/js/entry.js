@@ -162,17 +162,20 @@ closed(document);
 // Times that say how long ago something was grow old.
 function ago(ms) {
   const s = Math.floor(ms / 1000);
-  if (s < -60 || s >= 12 * 3600) return null;
+  if (s < -60 || s >= 3600) return null;
   if (s < 10) return "just now";
   if (s < 60) return `${s} s ago`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
-  return `${Math.floor(s / 3600)} h ago`;
+  return `${Math.floor(s / 60)} min ago`;
 }
+
+// clock is the time of day, as the server wrote it in the exact time.
+const clock = (time) => /\d\d:\d\d/.exec(time.title)?.[0] ?? time.textContent;
 
 setInterval(() => {
   if (document.hidden) return;
   for (const time of document.querySelectorAll("time[data-ago]")) {
-    const text = ago(Date.now() - Date.parse(time.dateTime));
-    if (text && time.textContent !== text) time.textContent = text;
+    if (!/ago$|^just now$/.test(time.textContent)) continue;
+    const text = ago(Date.now() - Date.parse(time.dateTime)) ?? clock(time);
+    if (time.textContent !== text) time.textContent = text;
   }
 }, 20_000);

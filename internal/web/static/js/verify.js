@@ -63,12 +63,12 @@ async function subjectOf(panel) {
   };
 }
 
-function stepElement({ title, state, words }) {
+function stepElement({ title, state, words }, number) {
   return element(
     "li",
     { class: `step step-${state}` },
     element("span", { class: "step-icon", "aria-hidden": "true" }, icons[state]),
-    element("span", {}, element("span", { class: "visually-hidden" }, `${states[state]}: `), element("strong", {}, title), element("span", { class: "step-words" }, words)),
+    element("span", {}, element("span", { class: "visually-hidden" }, `${states[state]}: `), element("strong", {}, `${number}. ${title}`), element("span", { class: "step-words" }, words)),
   );
 }
 
@@ -108,7 +108,7 @@ export async function start(panel) {
     const steps = [];
     for await (const step of verify(await subjectOf(panel))) {
       steps.push(step);
-      list.append(stepElement(step));
+      list.append(stepElement(step, steps.length));
     }
     result.prepend(conclude(steps, panel));
   } catch (error) {
