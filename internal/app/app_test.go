@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stelehq/stele/internal/app"
 	"github.com/stelehq/stele/internal/auth"
@@ -203,6 +204,55 @@ func TestPortalLink(t *testing.T) {
 	}
 }
 
+// TestDemoLink holds that the demo's address lets in as often as it is opened,
+// until it ends, and that no other server has such an address.
+func TestDemoLink(t *testing.T) {
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	dir, at := t.TempDir(), now
+	cfg := app.DemoConfig(dir, "127.0.0.1:0", rootKey, nil)
+	cfg.ReserveMiB, cfg.Now = 0, func() time.Time { return at }
+	a, err := app.OpenDemo(t.Context(), cfg, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := catalog.NewOrganization("Demo")
+	o.ID = app.DemoOrganizations(now)[0]
+	if _, err := a.Catalog.CreateOrganization(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	link, err := a.DemoLink(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func(h http.Handler, link string) int {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, link, nil))
+		if (len(rec.Result().Cookies()) == 1) != (rec.Code == http.StatusSeeOther) {
+			t.Errorf("%s: %d with cookies %v", link, rec.Code, rec.Result().Cookies())
+		}
+		return rec.Code
+	}
+	for range 2 {
+		if got := status(a, link); got != http.StatusSeeOther {
+			t.Errorf("the demo's address: %d", got)
+		}
+	}
+	if got := status(a, link+"x"); got != http.StatusForbidden {
+		t.Errorf("altered: %d", got)
+	}
+	at = now.Add(31 * 24 * time.Hour)
+	if got := status(a, link); got != http.StatusGone {
+		t.Errorf("a month later: %d", got)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at = now
+	if got := status(open(t, dir), link); got != http.StatusNotFound {
+		t.Errorf("on a server that is no demo: %d", got)
+	}
+}
+
 // TestDirectory holds what the first start leaves behind: private files, and a
 // signing key that is never made twice.
 func TestDirectory(t *testing.T) {
@@ -235,6 +285,12 @@ func TestSettings(t *testing.T) {
 		"--tls-cert":                 func(c *app.Config) { c.TLSKey = "key.pem" },
 		"--schema-mode":              func(c *app.Config) { c.SchemaMode = "loose" },
 		"--public-url":               func(c *app.Config) { c.PublicURL = "https://host/path" },
+		"--session-life":             func(c *app.Config) { c.SessionLife = time.Second },
+		"--product-name":             func(c *app.Config) { c.ProductName = "two\nlines" },
+		"--product-logo":             func(c *app.Config) { c.ProductLogo = "app_test.go" },
+		"--accent":                   func(c *app.Config) { c.Accent = "red;}" },
+		"--frame-ancestors":          func(c *app.Config) { c.FrameAncestors = []string{"https://ok.example.com", "*"} },
+		"--trusted-proxies":          func(c *app.Config) { c.TrustedProxies = []string{"10.0.0.0/33"} },
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
 		cfg := app.DemoConfig(dir, "127.0.0.1:0", rootKey, nil)
