@@ -134,8 +134,12 @@ type shown struct {
 	Hides bool
 }
 
-// maxShown is how many runes of a value are shown before the reader asks for all.
-const maxShown = 280
+// maxShown is how many runes of a value are shown before the reader asks for all,
+// maxLabel how many of its name; all of them are in the JSON.
+const (
+	maxShown = 280
+	maxLabel = 80
+)
 
 func newShown(text string, code bool) shown {
 	s := shown{Text: text, Code: code, Hides: words.Hides(text)}
@@ -272,7 +276,7 @@ func (v *entryView) setMetadata(e *audit.Entry, s *eventSchema) {
 func newChange(c words.Change, about *eventProperty) change {
 	out := change{Label: "Value", Had: c.Had, Has: c.Has, List: c.List, Before: newShown(c.Before, true), After: newShown(c.After, true)}
 	if c.Field != "" {
-		out.Label = words.Title(c.Field)
+		out.Label = words.Shorten(words.Title(c.Field), maxLabel)
 		out.About = aboutOf(about, c.Field)
 	}
 	for _, list := range []struct {
@@ -294,7 +298,7 @@ func fields(m audit.Metadata, about *eventProperty, without map[string]bool) []f
 			continue
 		}
 		text, code := metadataText(m[key])
-		out = append(out, field{Key: key, Label: words.Title(key), About: aboutOf(about, key), Value: newShown(text, code)})
+		out = append(out, field{Key: words.Shorten(key, maxRowTitle), Label: words.Shorten(words.Title(key), maxLabel), About: aboutOf(about, key), Value: newShown(text, code)})
 	}
 	return out
 }
@@ -305,9 +309,9 @@ func metadataText(v any) (text string, code bool) {
 	case string:
 		return v, !strings.Contains(v, " ")
 	case map[string]any, []any:
-		pretty, err := json.MarshalIndent(v, "", "  ")
-		if err == nil {
-			return string(pretty), true
+		var pretty bytes.Buffer
+		if json.Indent(&pretty, []byte(words.Value(v)), "", "  ") == nil {
+			return pretty.String(), true
 		}
 	}
 	return words.Value(v), true

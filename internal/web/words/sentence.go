@@ -130,7 +130,7 @@ func (w *writer) text(words ...string) {
 		}
 		if n := len(w.parts); n > 0 {
 			if last := &w.parts[n-1]; last.Kind == PartText {
-				if !strings.HasSuffix(last.Text, "(") {
+				if !strings.HasSuffix(last.Text, "(") && s != ")" {
 					last.Text += " "
 				}
 				last.Text += s
@@ -185,7 +185,7 @@ func (w *writer) signIn() {
 	} else {
 		w.text("to")
 	}
-	w.text(phrase(kind))
+	w.text(kindOf(kind))
 	w.name(t)
 }
 
@@ -211,12 +211,15 @@ func (w *writer) targets() {
 	case matchOwner:
 		w.text(phrase(c.noun), "of")
 	case matchSame:
-		w.text(phrase(number(c.noun, main)))
+		w.text(kindOf(number(c.noun, main)))
 	}
 	w.names(main)
 	w.text(c.after)
 	w.others(rest)
 }
+
+// kindOf is a type in words. Types may be as long as names.
+func kindOf(words []string) string { return Shorten(phrase(words), maxName) }
 
 // number makes a noun agree with how many targets it names.
 func number(noun []string, main []*audit.Target) []string {
@@ -255,7 +258,7 @@ func (w *writer) others(rest []*audit.Target) {
 		w.beside(rest)
 		return
 	}
-	w.text(to, phrase(number(nil, rest)))
+	w.text(to, kindOf(number(nil, rest)))
 	w.names(rest)
 }
 
@@ -291,7 +294,7 @@ func (w *writer) unmatched(main, rest []*audit.Target) {
 		w.beside(append(main, rest...))
 		return
 	}
-	w.text(phrase(number(nil, main)))
+	w.text(kindOf(number(nil, main)))
 	w.names(main)
 	w.beside(rest)
 }
@@ -299,7 +302,9 @@ func (w *writer) unmatched(main, rest []*audit.Target) {
 // close takes back a preposition that no target follows.
 func (w *writer) close() {
 	last := &w.parts[len(w.parts)-1]
-	last.Text = last.Text[:strings.LastIndexByte(last.Text, ' ')]
+	if at := strings.LastIndexByte(last.Text, ' '); at > 0 {
+		last.Text = last.Text[:at]
+	}
 }
 
 // beside adds targets in parentheses: "(workflow Escalate, 2 more)".
@@ -316,7 +321,7 @@ func (w *writer) beside(list []*audit.Target) {
 		if n := len(w.clause.noun); n > 0 && len(kind) > n && slices.Equal(kind[:n], w.clause.noun) {
 			kind = kind[n:] // the connector's tool, not the connector's connector tool
 		}
-		w.text(phrase(kind))
+		w.text(kindOf(kind))
 		w.name(t)
 	}
 	if more := len(list) - maxBeside; more > 0 {

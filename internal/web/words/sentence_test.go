@@ -91,6 +91,17 @@ func TestSentenceHostile(t *testing.T) {
 	}
 }
 
+// TestSentenceMany holds how a sentence ends that does not name all.
+func TestSentenceMany(t *testing.T) {
+	e := audit.Event{Action: "bundle.sent", Actor: audit.Actor{Name: "Ann"}, Targets: []audit.Target{{Type: "bundle", Name: "B"}}}
+	for _, kind := range []string{"a", "b", "c", "d", "e"} {
+		e.Targets = append(e.Targets, audit.Target{Type: kind, Name: strings.ToUpper(kind)})
+	}
+	if got, want := words.Say(&e).String(), "Ann sent bundle B (a A, b B, c C and 2 more)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestReadable holds how names are written for people.
 func TestReadable(t *testing.T) {
 	for name, want := range map[string]string{
