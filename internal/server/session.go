@@ -1,7 +1,9 @@
 package server
 
 import (
+	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"mime"
 	"net/http"
@@ -80,11 +82,37 @@ func (s *Server) checkIntended(r *Request, want string) error {
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
+	if subtle.ConstantTimeCompare([]byte(unmaskCSRF(got)), []byte(want)) != 1 {
 		return audit.FieldErrorf(audit.CodeForbidden, CSRFField, "this form is not of your session: load the page again")
 	}
 	return nil
 }
+
+// MaskCSRF is a session's CSRF text as pages carry it: another text each time. A
+// page that is compressed together with what its address said would otherwise
+// tell, by its length, a secret that is always the same (BREACH).
+func MaskCSRF(text string) string {
+	n := len(text)
+	masked := make([]byte, 2*n)
+	_, _ = rand.Read(masked[:n]) // never fails
+	subtle.XORBytes(masked[n:], masked[:n], []byte(text))
+	return base64.RawURLEncoding.EncodeToString(masked)
+}
+
+// unmaskCSRF is the text that was masked; what was not masked stays as it is and
+// is compared like that.
+func unmaskCSRF(masked string) string {
+	b, err := base64.RawURLEncoding.DecodeString(masked)
+	if n := len(b) / 2; err == nil && len(b) == 2*n && len(masked) > maskedFrom {
+		text := make([]byte, n)
+		subtle.XORBytes(text, b[:n], b[n:])
+		return string(text)
+	}
+	return masked
+}
+
+// maskedFrom is longer than any text that is not masked.
+const maskedFrom = 64
 
 // csrfOf is the CSRF text of the header, or of the form.
 func csrfOf(r *Request) (string, error) {

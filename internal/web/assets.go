@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"strconv"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
@@ -32,6 +31,7 @@ type asset struct {
 	hash        string
 	policy      string // Content-Security-Policy; "" is that of every answer
 	shared      bool   // other sites may load it
+	zipped      []byte // data with gzip; nil where that is not smaller
 }
 
 // loadAssets reads the embedded files, and puts the product's own style after
@@ -60,6 +60,7 @@ func loadAssets(fsys fs.FS, style string) *assets {
 	sheet.WriteString(style)
 	a.add(styleName, sheet.Bytes())
 	a.linkModules()
+	a.compress()
 	return a
 }
 
@@ -70,6 +71,16 @@ func (a *assets) add(name string, data []byte) {
 func hashOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
+}
+
+// compress makes the compressed form of every file that gets smaller, once.
+func (a *assets) compress() {
+	for name, found := range a.byName {
+		if zipped := compressed(found.data); len(zipped) < len(found.data) {
+			found.zipped = zipped
+			a.byName[name] = found
+		}
+	}
 }
 
 // logoPolicy lets an SVG style itself and do nothing else, wherever it is opened.
@@ -139,7 +150,5 @@ func (p *pages) static(w http.ResponseWriter, r *server.Request) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Length", strconv.Itoa(len(found.data)))
-	_, err := w.Write(found.data)
-	return err
+	return send(w, r.Request, http.StatusOK, found.data, found.zipped)
 }

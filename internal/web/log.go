@@ -124,7 +124,7 @@ func (p *pages) showList(w http.ResponseWriter, r *server.Request, page *logPage
 }
 
 func logScripts() []string {
-	return []string{"js/search.js", "js/histogram.js"}
+	return []string{"js/search.js", "js/histogram.js", "js/entry.js", "js/verify.js", "js/live.js", "js/keys.js"}
 }
 
 // exportURL is the form of a new export of what a view shows.

@@ -139,7 +139,7 @@ func (p *pages) layoutOf(r *server.Request, v view) layout {
 		l.Frames = p.frame.origins
 	}
 	if r.Session != nil {
-		l.CSRF, l.ReturnURL = r.Session.CSRF(), safeURL(r.Session.ReturnURL)
+		l.CSRF, l.ReturnURL = server.MaskCSRF(r.Session.CSRF()), safeURL(r.Session.ReturnURL)
 	}
 	return l
 }
@@ -169,12 +169,7 @@ func (p *pages) render(w http.ResponseWriter, r *server.Request, t *template.Tem
 	p.protect(h)
 	p.noteEmbed(w, r)
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(page.Len()))
-	if v.Status != 0 {
-		w.WriteHeader(v.Status)
-	}
-	_, err := page.WriteTo(w)
-	return err
+	return sendPage(w, r.Request, cmp.Or(v.Status, http.StatusOK), page.Bytes())
 }
 
 // Zone is the time zone that times are shown in.
