@@ -81,7 +81,7 @@ func TestMaskedCSRF(t *testing.T) {
 		if strings.Contains(p.text, secret) {
 			t.Error("the page has the secret itself")
 		}
-		token := between(p.text, `<meta name="csrf" content="`, `"`)
+		token := between(p.text, `<meta name="csrf" content="`, `">`)
 		if seen[token] {
 			t.Errorf("%q again", token)
 		}
