@@ -21,7 +21,6 @@ const (
 	actionOpened           = "audit_log.opened"
 	actionExported         = "audit_log.exported"
 	actionExportDownloaded = "audit_log.export_downloaded"
-	actionRetentionChanged = "audit_log.retention_changed"
 )
 
 // ownAction describes an action that this server records by itself, for the
@@ -46,7 +45,6 @@ func ownActions() []ownAction {
 		{Action: actionOpened, Description: "Someone looked at the audit log. Recorded at most once an hour for each person."},
 		{Action: actionExported, Description: "Someone asked for an export of the audit log.", Targets: ofExport, Metadata: exportedMetadata()},
 		{Action: actionExportDownloaded, Description: "Someone downloaded the file of an export. Recorded once an hour, also when it is fetched in parts.", Targets: ofExport},
-		{Action: actionRetentionChanged, Description: "Someone changed how long entries are kept."},
 	}
 }
 
