@@ -107,7 +107,7 @@ func (p *pages) noteEmbed(w http.ResponseWriter, r *server.Request) {
 	}
 	c := p.newCookie(embedCookie, mode) //nolint:gosec // see newCookie
 	if mode != "1" {
-		c.MaxAge = -1
+		c.Value, c.MaxAge = "", -1
 	}
 	http.SetCookie(w, c)
 }

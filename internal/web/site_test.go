@@ -49,6 +49,17 @@ type hooked struct {
 	onSurvey atomic.Pointer[func(ctx context.Context) error]
 	// onCount, when set, is called before entries are counted for a page.
 	onCount atomic.Pointer[func(ctx context.Context) error]
+	// onSearch, when set, is called before a page of entries is read.
+	onSearch atomic.Pointer[func(ctx context.Context) error]
+}
+
+func (h *hooked) Search(ctx context.Context, org string, r search.Request) (search.Page, error) {
+	if hook := h.onSearch.Load(); hook != nil {
+		if err := (*hook)(ctx); err != nil {
+			return search.Page{}, err
+		}
+	}
+	return h.Engine.Search(ctx, org, r)
 }
 
 func (h *hooked) Survey(ctx context.Context, org string, q audit.Query, from, to uint64) (search.Survey, error) {
