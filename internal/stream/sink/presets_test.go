@@ -95,6 +95,10 @@ func TestGuide(t *testing.T) {
 	if strings.Contains(all, "{bucket}") || !strings.Contains(all, "arn:aws:s3:::acme-audit/*") || !strings.Contains(all, `{"Effect"`) || strings.Contains(all, "s3cret") {
 		t.Error(all)
 	}
+	own := Kind{Steps: []Step{{Text: "{a} {b} {c} {d}"}}, Settings: []Setting{{Name: "a", Secret: true}, {Name: "b", Default: "x"}, {Name: "c"}}}
+	if got := own.Guide(Values{"a": "s3cret", "c": "y"})[0].Text; got != "{a} x y {d}" {
+		t.Error(got)
+	}
 	k = Syslog()
 	if paste := k.Guide(nil)[0].Paste; !strings.Contains(paste, `port="6514"`) {
 		t.Error(paste)
