@@ -21,6 +21,9 @@ type lane struct {
 	gone bool
 	// scanned ≥ cur.Next: nothing between the two matches.
 	scanned uint64
+	// width is how many entries the last batch covered, bytes its size.
+	width uint64
+	bytes int
 	// witness says that a checkpoint is due.
 	witness bool
 }
