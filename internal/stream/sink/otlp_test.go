@@ -153,15 +153,15 @@ func TestOTLPPartial(t *testing.T) {
 
 // TestOTLPWords: a failure's body is a google.rpc.Status.
 func TestOTLPWords(t *testing.T) {
-	status := append([]byte{0x08, 3, 0x12, 14}, "queue is full!"...)
+	status := append([]byte{0x08, 3, 0x12, '('}, "the queue of this collector is full now!"...)
 	srv, ca := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write(status)
 	}))
 	s := open(t, OTLP(), Values{"url": srv.URL, "ca_certificate": ca})
-	refuse(t, s, batch(t, 0, 1), Retry, "503 (Service Unavailable): queue is full!. It will be sent again.")
-	if a, err := s.Send(t.Context(), batch(t, 0, 1)); err == nil || a.Text != "queue is full!" {
+	refuse(t, s, batch(t, 0, 1), Retry, "503 (Service Unavailable): the queue of this collector is full now!. It will be sent again.")
+	if a, err := s.Send(t.Context(), batch(t, 0, 1)); err == nil || a.Text != "the queue of this collector is full now!" {
 		t.Errorf("%q", a.Text)
 	}
 	k := OTLP()
