@@ -176,6 +176,10 @@ func (f *follower) freeze(ctx context.Context, b *inflight, size uint64) (time.T
 	if err != nil {
 		return time.Time{}, err
 	}
+	ln.cur.alike(fz, max(ln.cur.Next, ln.scanned))
+	if old, ok := f.s.cfg.Formats.Get(fz.Format, fz.FormatVersion); ok {
+		fm = old
+	}
 	q, err := query(fz.Filter)
 	if err != nil {
 		return time.Time{}, err
@@ -291,7 +295,7 @@ func (ln *lane) likely(maxEvents int) uint64 {
 	if ln.width > 0 {
 		return max(ln.width+ln.width/8, least)
 	}
-	return uint64(min(max(maxEvents, least), most)) //nolint:gosec // small
+	return uint64(min(max(maxEvents, least), most))
 }
 
 // ready makes what is sent of what was gathered.
@@ -337,7 +341,8 @@ func (f *follower) refill(ctx context.Context, b *inflight) (bool, error) {
 		return false, nil
 	}
 	if f.tooOld(g) {
-		ln.cur.Frozen, ln.scanned, ln.dirty = nil, fz.From, true
+		ln.cur.giveUp()
+		ln.scanned, ln.dirty = fz.From, true
 		return false, nil
 	}
 	if digest := sha256.Sum256(g.buf); !bytes.Equal(digest[:], fz.Digest[:]) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -333,6 +334,29 @@ func TestDeleteFails(t *testing.T) {
 				t.Errorf("%s holds %v: %v", prefix, recs, err)
 			}
 		}
+		closed(t, s)
+	})
+}
+
+// TestLanded holds that a change whose outcome the store did not tell is lived by.
+func TestLanded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, sc := newWorld("org_1"), &script{}
+		kv := &faultyKV{Memory: storetest.NewMemory()}
+		var countdown atomic.Int64
+		kv.fault = func() (bool, bool) { return false, countdown.Add(-1) == 0 }
+		s := open(t, config(t, kv, w, sc.kind()))
+		countdown.Store(2) // after the cursor
+		st := create(t, s, "org_1", spec(StartNow))
+		w.add("org_1", 1)
+		time.Sleep(time.Minute)
+		countdown.Store(1)
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, "ada"); !errors.Is(err, errStore) {
+			t.Errorf("error %v", err)
+		}
+		w.add("org_1", 1)
+		time.Sleep(time.Minute)
+		diff(t, sc.seqs(), seqsFrom(0, 1))
 		closed(t, s)
 	})
 }

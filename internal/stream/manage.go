@@ -58,7 +58,9 @@ func (s *Streams) Create(ctx context.Context, org string, spec Spec, by string) 
 		return nil, err
 	}
 	if err := s.cfg.KV.Apply(ctx, record, h, note); err != nil {
-		return nil, fmt.Errorf("create stream: %w", err)
+		if _, lost := s.load(ctx, org, st.ID); lost != nil { // otherwise it landed
+			return nil, fmt.Errorf("create stream: %w", err)
+		}
 	}
 	s.kickTeller()
 	s.follow(st)
@@ -176,6 +178,7 @@ func (s *Streams) change(ctx context.Context, org, id string, edit func(*Stream)
 			continue
 		}
 		if err != nil {
+			s.wake(id, true) // it may have landed
 			return nil, fmt.Errorf("change stream: %w", err)
 		}
 		s.kickTeller()
