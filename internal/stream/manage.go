@@ -137,14 +137,23 @@ func (s *Streams) load(ctx context.Context, org, id string) (catalog.Stored[Stre
 // List lists the streams of an organization, "" being the operator's, oldest
 // first.
 func (s *Streams) List(ctx context.Context, org string) ([]*Stream, error) {
+	s.mu.Lock()
+	var ids []string
+	for f := range s.byOrg[org] {
+		ids = append(ids, f.id)
+	}
+	s.mu.Unlock()
+	slices.Sort(ids) // by their times
 	var list []*Stream
-	for st, err := range catalog.All[Stream](ctx, s.cfg.KV, prefixStream, "") {
+	for _, id := range ids {
+		st, err := s.Get(ctx, org, id)
+		if isNotFound(err) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
-		if st.Value.Organization == org {
-			list = append(list, &st.Value)
-		}
+		list = append(list, st)
 	}
 	return list, nil
 }
