@@ -153,8 +153,8 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case "Authorization":
 			value, _, _ = strings.Cut(value, " ")
 			value += " …"
-		case "X-Splunk-Request-Channel", "Dd-Api-Key", "X-Panther-Secret":
-			value = "…"
+		case "X-Splunk-Request-Channel", "Dd-Api-Key", "X-Panther-Secret", "Content-Md5", "X-Amz-Checksum-Sha256", "X-Amz-Content-Sha256":
+			value = "…" // random, secret, or of how the bytes were compressed
 		}
 		fmt.Fprintf(&rec.text, "%s: %s\n", name, value)
 	}

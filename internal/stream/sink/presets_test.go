@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
@@ -109,6 +110,18 @@ func TestGuide(t *testing.T) {
 	}
 }
 
+// FuzzWordsOfAnswers: whatever is answered, words are words of it, and soon found.
+func FuzzWordsOfAnswers(f *testing.F) {
+	f.Add([]byte(`{"error":{"message":"a"},"errors":["b",{"detail":"c"}]}`))
+	f.Add([]byte(strings.Repeat(`{"error":`, 5000) + `"deep"` + strings.Repeat("}", 5000)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		text := saidIn(body)
+		if len(text) > 3*len(body) || text != "" && !json.Valid(body) {
+			t.Errorf("%q of %q", text, body)
+		}
+	})
+}
+
 // TestWordsOfAnswers: the sentence is found in what the makers answer.
 func TestWordsOfAnswers(t *testing.T) {
 	for body, want := range map[string]string{
@@ -121,9 +134,11 @@ func TestWordsOfAnswers(t *testing.T) {
 		`{"title":"Gone"}`:                              "Gone",
 		`{"error":{"type":"x","reason":{"message":1}}}`: "",
 		`{"text":"Invalid token","code":4}`:             "",
-		`<html>`:                                        "",
-		``:                                              "",
-		`7`:                                             "",
+		strings.Repeat(`{"error":`, 3) + `"x"}}}`:       "x",
+		strings.Repeat(`{"error":`, 4) + `"x"}}}}`:      "",
+		`<html>`: "",
+		``:       "",
+		`7`:      "",
 	} {
 		if got := saidIn([]byte(body)); got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)
