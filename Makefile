@@ -10,12 +10,12 @@ SHELL := bash
 # their own so that what only a test needs stays out of the root go.mod.
 GO_MODULES := internal/workos/sdktest internal/benchpeers internal/stream/receivertest
 # Folders with a package-lock.json that tests need installed.
-NPM_DIRS := internal/workos/testdata/node internal/stream/receivertest/node
+NPM_DIRS := internal/workos/testdata/node internal/web/browsertest/testdata internal/stream/receivertest/node
 # Commands that tests need, each with the Debian package that brings it where
 # that has another name. The race detector needs a C compiler; PostgreSQL is what
-# Stele is measured beside, and Debian keeps it out of the path; rsyslog and
-# liblognorm receive and read what log streams send.
-APT_COMMANDS := gcc postgres=postgresql rsyslogd=rsyslog lognormalizer=liblognorm-utils
+# Stele is measured beside, and Debian keeps it out of the path; pages are tested
+# in Chromium; rsyslog and liblognorm receive and read what log streams send.
+APT_COMMANDS := gcc postgres=postgresql chromium rsyslogd=rsyslog lognormalizer=liblognorm-utils
 # The same for what is no command, by a file of it.
 APT_FILES := /usr/lib/*/rsyslog/lmnsd_gtls.so=rsyslog-gnutls
 # Programs of others that log streams deliver to in tests. Each is built once, for
@@ -29,6 +29,7 @@ FUZZTIME ?= 20s
 EVENTS ?= 1000000
 PEERSFLAGS ?=
 TESTFLAGS ?=
+BROWSERFLAGS ?=
 
 # A listed folder that is not in the tree is no error: it may come or go with a
 # package.
@@ -86,6 +87,10 @@ fmt: $(golangci_lint) ## rewrite the sources with gofumpt and goimports
 .PHONY: test
 test: deps ## every test, shuffled, with the race detector
 	$(call in_modules,go test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...)
+
+.PHONY: browser
+browser: deps ## the pages in a real browser; BROWSERFLAGS go to Playwright
+	go test -race -count 1 -v ./internal/web/browsertest -args -- $(BROWSERFLAGS)
 
 .PHONY: deps
 deps: apt $(npm_installed) $(RECEIVERS:%=$(bin)/%) ## install what the tests need

@@ -232,11 +232,32 @@ var layers = []layer{
 		outside: []string{"net/http", "github.com/go-json-experiment/json"},
 	},
 	{
+		pkg:     "internal/web/words",
+		why:     "entries as people read them: sentences, marks, changes, times; pure, so that every action can be tested",
+		imports: []string{"audit"},
+		outside: []string{"github.com/mileusna/useragent"},
+	},
+	{
+		pkg:     "internal/web/logview",
+		why:     "what the address of the list says and how its links change it, and where the bars of its histogram stand: pure, so that it is tested without a server",
+		imports: []string{"audit", "internal/event", "internal/search"},
+	},
+	{
+		pkg:     "internal/web/complete",
+		why:     "which term of a filter is being typed and what may come next: pure, so that it is tested without an engine",
+		imports: []string{"audit", "internal/search"},
+	},
+	{
+		pkg: "internal/web/palette",
+		why: "makes a product's accent colour legible: arithmetic on colours, and nothing else",
+	},
+	{
 		pkg: "internal/web",
 		why: "server-rendered pages",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
 			"internal/auth", "internal/export", "internal/stream", "internal/server",
+			"internal/web/words", "internal/web/logview", "internal/web/complete", "internal/web/palette",
 		},
 		outside: []string{"net/http", "html/template"},
 		inTests: []string{"golang.org/x/net/html"},
@@ -248,6 +269,11 @@ var layers = []layer{
 		why:     "opens a store and starts a server on it, the same for serve, demo and tests",
 		imports: []string{every},
 		outside: []string{"net", "net/http", "os", "syscall", "github.com/prometheus/client_golang"},
+	},
+	{
+		pkg:     "internal/web/browsertest",
+		why:     "people on the pages, in a real browser, on whole servers",
+		imports: []string{every},
 	},
 	{
 		pkg:     "cmd/stele",

@@ -93,6 +93,66 @@ func (c *Client) DeleteOrganization(ctx context.Context, id, confirm string) err
 	return c.do(ctx, call{method: http.MethodDelete, path: orgPath(id), params: params}, nil)
 }
 
+// The intents of portal links: what they open first.
+const (
+	IntentAuditLogs  = "audit_logs"
+	IntentLogStreams = "log_streams"
+	IntentExports    = "exports"
+)
+
+// The roles of people on the pages.
+const (
+	PersonViewer  = "viewer"  // reads, searches, exports
+	PersonManager = "manager" // sees and changes settings too
+)
+
+// Person is who a portal link is for.
+type Person struct {
+	// ID is the product's identifier of the person.
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
+}
+
+// PortalLinkOptions says what a portal link is to open, and for whom. The zero
+// value is a viewer's link to the audit log, of nobody in particular.
+type PortalLinkOptions struct {
+	// Intent is IntentAuditLogs, IntentLogStreams or IntentExports.
+	Intent string
+	// Role is PersonViewer or PersonManager.
+	Role string
+	// Person is who opens it; the zero Person is not said.
+	Person Person
+	// ReturnURL is where the pages lead back to.
+	ReturnURL string
+	// ExpiresIn is how long the link can be opened, in whole seconds and up
+	// to five minutes, which zero means.
+	ExpiresIn time.Duration
+}
+
+// PortalLink is a link that opens the pages of an organization, once.
+type PortalLink struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Intent    string    `json:"intent"`
+	Role      string    `json:"role"`
+	Person    Person    `json:"person,omitzero"`
+	ReturnURL string    `json:"return_url,omitempty"`
+}
+
+// PortalLink makes a link that lets a person of the organization into its pages.
+// Make one when somebody asks for the audit log and redirect them to it.
+func (c *Client) PortalLink(ctx context.Context, org string, opts PortalLinkOptions) (*PortalLink, error) {
+	body := struct {
+		Intent    string `json:"intent,omitempty"`
+		Role      string `json:"role,omitempty"`
+		Person    Person `json:"person,omitzero"`
+		ReturnURL string `json:"return_url,omitempty"`
+		ExpiresIn int    `json:"expires_in,omitempty"`
+	}{opts.Intent, opts.Role, opts.Person, opts.ReturnURL, int(opts.ExpiresIn / time.Second)}
+	out := new(PortalLink)
+	return out, c.send(ctx, http.MethodPost, orgPath(org)+"/portal-links", body, out)
+}
+
 // The roles of a key.
 const (
 	RoleAdmin  = "admin"

@@ -53,11 +53,15 @@ type Export struct {
 	Error string `json:"error,omitempty"`
 	// CompleteThrough is the newest entry that the export covers.
 	CompleteThrough *Position `json:"complete_through"`
-	CreatedBy       string    `json:"created_by,omitempty"`
-	CreatedAt       time.Time `json:"created_at"`
-	UpdatedAt       time.Time `json:"updated_at"`
-	ReadyAt         time.Time `json:"ready_at,omitzero"`
-	ExpiresAt       time.Time `json:"expires_at,omitzero"`
+	// CreatedBy is the id of who asked, CreatedByName their name and
+	// CreatedByType "key" or, at the pages, "person".
+	CreatedBy     string    `json:"created_by,omitempty"`
+	CreatedByName string    `json:"created_by_name,omitempty"`
+	CreatedByType string    `json:"created_by_type,omitempty"`
+	CreatedAt     time.Time `json:"created_at"`
+	UpdatedAt     time.Time `json:"updated_at"`
+	ReadyAt       time.Time `json:"ready_at,omitzero"`
+	ExpiresAt     time.Time `json:"expires_at,omitzero"`
 	// Download is where the file is; set by [Client.Export] once it is ready.
 	Download *Download `json:"download,omitempty"`
 }

@@ -46,7 +46,7 @@ func (c *demoCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	a, err := app.Open(ctx, app.DemoConfig(c.Data, ln.Addr().String(), key, slog.New(slog.DiscardHandler)))
+	a, err := app.OpenDemo(ctx, app.DemoConfig(c.Data, ln.Addr().String(), key, slog.New(slog.DiscardHandler)), p.now())
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}

@@ -18,23 +18,31 @@ func (c *demoCmd) greet(ctx context.Context, p *process, a *app.App, key string,
 	if err != nil {
 		return err
 	}
+	link, err := a.DemoLink(p.now())
+	if err != nil {
+		return err
+	}
 	how := "made in " + c.Data
 	if !made {
 		how = "of the last demo, in " + c.Data + " (new data: stele demo --fresh)"
 	}
-	_, err = fmt.Fprintf(p.stdout, demoText, a.PublicURL(), key, org, head.Size, o.Name, how)
+	_, err = fmt.Fprintf(p.stdout, demoText, a.PublicURL(), key, org, head.Size, o.Name, how, link)
 	return err
 }
 
 // demoText is what a started demo prints. %[1]s is the address, %[2]s the key,
-// %[3]s the organization's id, %[4]d its number of entries, %[5]s its name and
-// %[6]s where the data comes from.
+// %[3]s the organization's id, %[4]d its number of entries, %[5]s its name,
+// %[6]s where the data comes from and %[7]s what opens the pages.
 const demoText = `
 Stele is running on %[1]s
 with %[4]d entries of %[5]s, %[6]s.
 Ctrl-C stops it.
 
-Try, in another terminal:
+Open it in a browser:
+
+  %[7]s
+
+Or try, in another terminal:
 
   export STELE_SERVER=%[1]s STELE_API_KEY=%[2]s
 

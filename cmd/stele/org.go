@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"strconv"
 	"time"
@@ -16,6 +18,8 @@ type orgCmd struct {
 	Get    orgGetCmd    `cmd:"" help:"Show one organization."`
 	Update orgUpdateCmd `cmd:"" help:"Change an organization."`
 	Delete orgDeleteCmd `cmd:"" help:"Delete an organization, and its log when confirmed by name."`
+
+	PortalLink orgPortalLinkCmd `cmd:"" help:"Make a link that opens the organization's pages, once."`
 }
 
 func orgHeading() []string {
@@ -115,6 +119,40 @@ func (c *orgDeleteCmd) Run(ctx context.Context) error {
 		return err
 	}
 	return client.DeleteOrganization(ctx, c.ID, c.Confirm)
+}
+
+type orgPortalLinkCmd struct {
+	remote
+	ID         string        `arg:"" help:"Organization." name:"org"`
+	Intent     string        `help:"What it opens first: audit_logs, exports or log_streams." enum:"audit_logs,exports,log_streams" default:"audit_logs"`
+	Role       string        `help:"viewer, or manager to see and change settings too." placeholder:"ROLE"`
+	PersonID   string        `help:"The product's id of the person who opens it." placeholder:"ID"`
+	PersonName string        `help:"The person's name." placeholder:"NAME"`
+	ReturnURL  string        `help:"Where the pages lead back to." placeholder:"URL"`
+	Expires    time.Duration `help:"How long it can be opened, up to 5m." default:"5m"`
+}
+
+// Run prints the link, which opens the pages for whoever has it.
+func (c *orgPortalLinkCmd) Run(ctx context.Context, p *process) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	if c.Expires < time.Second {
+		return &exitCodeError{exitUsage, errors.New("--expires: must be a second or more")}
+	}
+	link, err := client.PortalLink(ctx, c.ID, audit.PortalLinkOptions{
+		Intent: c.Intent, Role: c.Role, Person: audit.Person{ID: c.PersonID, Name: c.PersonName},
+		ReturnURL: c.ReturnURL, ExpiresIn: c.Expires,
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSONLine(p.stdout, link)
+	}
+	_, err = fmt.Fprintln(p.stdout, link.URL)
+	return err
 }
 
 // one is a list of a single thing, or of the error that there is none.

@@ -37,7 +37,9 @@ type Deps struct {
 	// "https://audit.example.com", for links in answers. Empty means the
 	// scheme and host of the request that asks.
 	PublicURL string
-	Now       func() time.Time
+	// PortalPath is the path, with its query, that opens a portal token.
+	PortalPath func(token string) string
+	Now        func() time.Time
 
 	tailBeat time.Duration // tailBeat unless a test says otherwise
 }
@@ -79,6 +81,7 @@ func (a *api) routes() []server.Route {
 		send    = auth.Need(auth.RoleWriter).WritesLog()
 		read    = auth.Need(auth.RoleReader).ReadsLog()
 		share   = auth.Need(auth.RoleReader).SharesLog()
+		invite  = auth.Need(auth.RoleAdmin).SharesLog()
 		anyKey  = auth.Shared(auth.RoleReader, auth.RoleWriter)
 		anyOrg  = auth.Need(auth.RoleReader, auth.RoleWriter)
 		ownKeys = auth.Scoped(auth.RoleAdmin)
@@ -92,6 +95,8 @@ func (a *api) routes() []server.Route {
 		{Name: "organizations.get", Method: get, Pattern: org, Access: anyOrg, Handler: a.getOrganization},
 		{Name: "organizations.update", Method: patch, Pattern: org, Access: admin, Handler: a.updateOrganization},
 		{Name: "organizations.delete", Method: del, Pattern: org, Access: admin, Handler: a.deleteOrganization},
+
+		{Name: "portal_links.create", Method: post, Pattern: org + "/portal-links", Access: invite, Handler: a.createPortalLink},
 
 		{Name: "events.append", Method: post, Pattern: org + "/events", Access: send, Handler: a.appendEvents},
 		{Name: "events.list", Method: get, Pattern: org + "/events", Access: read, Handler: a.listEvents},

@@ -34,6 +34,8 @@ type exportAnswer struct {
 	Error              string          `json:"error,omitempty"`
 	CompleteThrough    *position       `json:"complete_through"`
 	CreatedBy          string          `json:"created_by,omitempty"`
+	CreatedByName      string          `json:"created_by_name,omitempty"`
+	CreatedByType      string          `json:"created_by_type,omitempty"`
 	CreatedAt          stamp           `json:"created_at"`
 	UpdatedAt          stamp           `json:"updated_at"`
 	ReadyAt            stamp           `json:"ready_at,omitzero"`
@@ -54,7 +56,8 @@ func exportOf(j *export.Job) exportAnswer {
 	return exportAnswer{
 		ID: exportPrefix + j.ID, OrganizationID: j.Organization, Query: j.Query, Format: j.Format, Order: order,
 		NeutralizeFormulas: !j.RawCells, State: j.State, Rows: j.Rows, Total: j.Total, Percent: j.Percent, Bytes: j.Bytes,
-		Error: j.Error, CompleteThrough: positionOf(j.Through), CreatedBy: j.CreatedBy, CreatedAt: stamp(j.CreatedAt),
+		Error: j.Error, CompleteThrough: positionOf(j.Through), CreatedBy: j.CreatedBy,
+		CreatedByName: j.CreatedByName, CreatedByType: string(j.CreatedByType), CreatedAt: stamp(j.CreatedAt),
 		UpdatedAt: stamp(j.UpdatedAt), ReadyAt: stamp(j.ReadyAt), ExpiresAt: stamp(j.ExpiresAt),
 	}
 }
@@ -77,7 +80,8 @@ func (a *api) createExport(w http.ResponseWriter, r *server.Request) error {
 	}
 	job, err := a.Exports.Create(r.Context(), export.Spec{
 		Organization: r.Org(), Query: body.Query, Format: body.Format, Descending: body.Order == "desc",
-		RawCells: body.NeutralizeFormulas != nil && !*body.NeutralizeFormulas, CreatedBy: r.Identity.KeyID,
+		RawCells:  body.NeutralizeFormulas != nil && !*body.NeutralizeFormulas,
+		CreatedBy: export.Creator{Type: export.CreatorKey, ID: r.Identity.KeyID, Name: r.Identity.KeyName},
 	})
 	if errors.Is(err, &audit.Error{Code: audit.CodeInvalidQuery}) {
 		return named("/query", err)

@@ -114,6 +114,7 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	deps := Deps{
 		Streams: h.followers, Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
 		Schemas: h.schemas, Exports: h.exports, Now: h.now,
+		PortalPath: func(token string) string { return "/portal/launch?token=" + token },
 	}
 	for _, change := range change {
 		change(&deps)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/pebblestore"
 	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/web"
@@ -40,7 +42,10 @@ type App struct {
 	Streams *stream.Streams
 	Server  *server.Server
 
+	engine    search.Engine // Store, or what the configuration puts before it
 	cfg       Config
+	signer    *auth.Signer
+	sessions  *auth.Sessions
 	metrics   *metrics
 	collector collector
 	notices   *notices
@@ -99,6 +104,10 @@ func (a *App) openLog(ctx context.Context) error {
 		return fmt.Errorf("open %s: %w", a.cfg.Data, err)
 	}
 	a.metrics.watchStore(a.Store)
+	a.engine = a.Store
+	if a.cfg.WrapEngine != nil {
+		a.engine = a.cfg.WrapEngine(a.Store)
+	}
 	a.Catalog = catalog.New(a.Store, a.cfg.Now)
 	used, err := a.Store.List(ctx, "", "", 1)
 	if err != nil {
@@ -135,7 +144,7 @@ func (a *App) openReaders(ctx context.Context) error {
 		return fmt.Errorf("open schemas: %w", err)
 	}
 	a.Exports, err = export.Open(ctx, export.Config{
-		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.Store, Log: a.Ledger,
+		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.engine, Log: a.Ledger,
 		Room: a.Store.Room, Keep: a.cfg.ExportKeep, Logger: a.cfg.Logger, Now: a.cfg.Now,
 	})
 	if err != nil {
@@ -176,17 +185,32 @@ func (a *App) openSurfaces(ctx context.Context) error {
 		return fmt.Errorf("open signer: %w", err)
 	}
 	native := api.New(api.Deps{
-		Ledger: a.Ledger, Engine: a.Store, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Streams: a.Streams, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
+		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas,
+		Exports: a.Exports, Streams: a.Streams, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
+		PortalPath: web.LaunchTarget, Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,
 		Exports: a.Exports, Streams: a.Streams, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
-		PortalURL: func(token string) string { return web.LaunchURL(a.PublicURL(), token) },
+		PortalURL: func(token string) string { return a.PublicURL() + web.LaunchTarget(token) },
 	})
-	pages := web.New(web.Deps{Catalog: a.Catalog, Signer: signer, Now: a.cfg.Now})
+	brand, err := a.cfg.brand()
+	if err != nil {
+		return err
+	}
+	proxies, err := a.cfg.proxies()
+	if err != nil {
+		return err
+	}
+	a.sessions = auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
+	a.signer = signer
+	pages := web.New(web.Deps{
+		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Schemas: a.Schemas,
+		Sessions: a.sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
+		Brand: brand, PublicURL: a.PublicURL(), TrustedProxies: proxies, Now: a.cfg.Now, Demo: a.cfg.demo,
+	})
 	a.Server = server.New(server.Config{
-		Auth: a.Auth, Signer: signer, Catalog: a.Catalog, Logger: a.cfg.Logger,
+		Auth: a.Auth, Signer: signer, Sessions: a.sessions, PublicURL: a.PublicURL(), Catalog: a.Catalog, Logger: a.cfg.Logger,
 		Registry: a.metrics.registry, Now: a.cfg.Now, Ready: a.Ready,
 	}, native, dropIn, pages)
 	return nil
@@ -226,6 +250,7 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 	idle, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watchMemory(idle) })
+	watching.Go(func() { a.cleanSessions(idle) })
 	defer watching.Wait()
 	defer stop()
 	return a.Server.Run(ctx, ln)

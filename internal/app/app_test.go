@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stelehq/stele/internal/app"
 	"github.com/stelehq/stele/internal/auth"
@@ -98,13 +99,17 @@ func (r *onceRecorder) Flush() {
 // with one of another organization, and with each role. It holds promise 9.
 func TestWalk(t *testing.T) {
 	a := open(t, t.TempDir())
-	public := []string{"healthz", "readyz", "metrics", "portal.launch", "static.style"}
+	public := []string{"healthz", "readyz", "metrics", "portal.launch", "static"}
 	limited := map[catalog.Role]string{}
 	for _, role := range []catalog.Role{auth.RoleAdmin, auth.RoleWriter, auth.RoleReader} {
 		limited[role] = key(t, a, role, "ours")
 	}
 	for _, route := range a.Server.Routes() {
 		t.Run(route.Name, func(t *testing.T) {
+			if route.Access.NeedsSession() {
+				walkSession(t, a, route)
+				return
+			}
 			if !route.Access.NeedsKey() {
 				if route.Access.Purpose() == "" && !slices.Contains(public, route.Name) && !strings.Contains(route.Name, "openapi") && !strings.Contains(route.Name, "vkey") {
 					t.Errorf("%s is public: is it meant to be? Then name it here", route.Pattern)
@@ -123,6 +128,16 @@ func TestWalk(t *testing.T) {
 				walkLimited(t, a, route, role, secret)
 			}
 		})
+	}
+}
+
+// walkSession asks without a session: no key is one.
+func walkSession(t *testing.T, a *app.App, route server.Route) {
+	t.Helper()
+	for _, secret := range []string{"", rootKey} {
+		if res := ask(t, a, route, "ours", secret); res.status != http.StatusUnauthorized {
+			t.Errorf("with the key %q: %d", secret, res.status)
+		}
 	}
 }
 
@@ -174,8 +189,11 @@ func TestPortalLink(t *testing.T) {
 		}
 		return rec
 	}
-	if got := page(link); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), "<h1>Audit log</h1>") || strings.Contains(got.Body.String(), "<back>") {
+	if got := page(link); got.Code != http.StatusSeeOther || got.Header().Get("Location") != "/settings/security/audit-log" {
 		t.Errorf("the link opens %d\n%s", got.Code, got.Body)
+	}
+	if got := page(link); got.Code != http.StatusConflict || !strings.Contains(got.Body.String(), "already used") {
+		t.Errorf("the used link opens %d\n%s", got.Code, got.Body)
 	}
 	altered := link[:len(link)-4] + "AAAA"
 	if got := page(altered); got.Code == http.StatusOK || !strings.Contains(got.Body.String(), "does not work") {
@@ -183,6 +201,55 @@ func TestPortalLink(t *testing.T) {
 	}
 	if got := page("/portal/launch"); got.Code == http.StatusOK {
 		t.Errorf("no token opens %d", got.Code)
+	}
+}
+
+// TestDemoLink holds that the demo's address lets in as often as it is opened,
+// until it ends, and that no other server has such an address.
+func TestDemoLink(t *testing.T) {
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	dir, at := t.TempDir(), now
+	cfg := app.DemoConfig(dir, "127.0.0.1:0", rootKey, nil)
+	cfg.ReserveMiB, cfg.Now = 0, func() time.Time { return at }
+	a, err := app.OpenDemo(t.Context(), cfg, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := catalog.NewOrganization("Demo")
+	o.ID = app.DemoOrganizations(now)[0]
+	if _, err := a.Catalog.CreateOrganization(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	link, err := a.DemoLink(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func(h http.Handler, link string) int {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, link, nil))
+		if (len(rec.Result().Cookies()) == 1) != (rec.Code == http.StatusSeeOther) {
+			t.Errorf("%s: %d with cookies %v", link, rec.Code, rec.Result().Cookies())
+		}
+		return rec.Code
+	}
+	for range 2 {
+		if got := status(a, link); got != http.StatusSeeOther {
+			t.Errorf("the demo's address: %d", got)
+		}
+	}
+	if got := status(a, link+"x"); got != http.StatusForbidden {
+		t.Errorf("altered: %d", got)
+	}
+	at = now.Add(31 * 24 * time.Hour)
+	if got := status(a, link); got != http.StatusGone {
+		t.Errorf("a month later: %d", got)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at = now
+	if got := status(open(t, dir), link); got != http.StatusNotFound {
+		t.Errorf("on a server that is no demo: %d", got)
 	}
 }
 
@@ -218,6 +285,12 @@ func TestSettings(t *testing.T) {
 		"--tls-cert":                 func(c *app.Config) { c.TLSKey = "key.pem" },
 		"--schema-mode":              func(c *app.Config) { c.SchemaMode = "loose" },
 		"--public-url":               func(c *app.Config) { c.PublicURL = "https://host/path" },
+		"--session-life":             func(c *app.Config) { c.SessionLife = time.Second },
+		"--product-name":             func(c *app.Config) { c.ProductName = "two\nlines" },
+		"--product-logo":             func(c *app.Config) { c.ProductLogo = "app_test.go" },
+		"--accent":                   func(c *app.Config) { c.Accent = "red;}" },
+		"--frame-ancestors":          func(c *app.Config) { c.FrameAncestors = []string{"https://ok.example.com", "*"} },
+		"--trusted-proxies":          func(c *app.Config) { c.TrustedProxies = []string{"10.0.0.0/33"} },
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
 		cfg := app.DemoConfig(dir, "127.0.0.1:0", rootKey, nil)

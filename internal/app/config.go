@@ -13,7 +13,9 @@ import (
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/egress"
 	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/stream"
+	"github.com/stelehq/stele/internal/web"
 )
 
 // Config is every setting of a server. The tags are the command line's and the
@@ -37,6 +39,19 @@ type Config struct {
 	IdempotencyWindow time.Duration `help:"How long an idempotency key is remembered, 24h or more." env:"STELE_IDEMPOTENCY_WINDOW" default:"168h" placeholder:"DURATION"`
 	// ExportKeep is how long the file of an export can be downloaded.
 	ExportKeep time.Duration `help:"How long the file of an export is kept." env:"STELE_EXPORT_KEEP" default:"168h" placeholder:"DURATION"`
+	// SessionLife is how long a person who came with a portal link stays in; 0
+	// is auth.DefaultSessionLife.
+	SessionLife time.Duration `help:"How long a person who opened a portal link stays signed in, 5m to 720h." env:"STELE_SESSION_LIFE" default:"8h" placeholder:"DURATION"`
+	// ProductName is the product's name on the pages.
+	ProductName string `help:"Name of the product, shown on the pages." env:"STELE_PRODUCT_NAME" placeholder:"NAME"`
+	// ProductLogo is a file with the product's logo.
+	ProductLogo string `help:"Logo of the product (PNG, JPEG, WebP or SVG, up to 256 KiB), shown on the pages before its name." env:"STELE_PRODUCT_LOGO" type:"path" placeholder:"FILE"`
+	// Accent is the colour of what can be clicked on the pages.
+	Accent string `help:"Colour of links and buttons on the pages, such as '#2f5fd0'; made darker or lighter where it would not be legible." env:"STELE_ACCENT" placeholder:"COLOUR"`
+	// FrameAncestors are the sites that may show the pages in a frame.
+	FrameAncestors []string `help:"Sites that may show the pages in a frame, such as https://app.example.com or https://*.example.com; none when not given." env:"STELE_FRAME_ANCESTORS" placeholder:"ORIGIN,..."`
+	// TrustedProxies are believed when they say where a request comes from.
+	TrustedProxies []string `help:"Addresses of proxies in front of the server, such as 10.0.0.0/8: their X-Forwarded-For says where people are, in entries about what they do on the pages." env:"STELE_TRUSTED_PROXIES" placeholder:"ADDRESS,..."`
 	// CacheMiB is the size of the caches of what was read: half of it as it is
 	// stored, half decoded.
 	CacheMiB int `name:"cache-mib" help:"Memory for caches of what was read, in MiB: half as stored, half decoded." env:"STELE_CACHE_MIB" default:"128" placeholder:"MIB"`
@@ -68,12 +83,25 @@ type Config struct {
 	// Logger takes the log; discarded when nil.
 	Logger *slog.Logger `kong:"-"`
 
+	// WrapEngine, when set, stands between the store and what searches it. For
+	// tests of what people see when a search fails.
+	WrapEngine func(search.Engine) search.Engine `kong:"-"`
+
+	// demo is set while the demo is served.
+	demo *web.Demo
 	// unsynced is set while the demo is made: see pebblestore.Config.
 	unsynced bool
 }
 
 // minIdempotencyWindow is what the WorkOS routes promise.
 const minIdempotencyWindow = 24 * time.Hour
+
+// A session shorter than a link's life helps nobody; one of more than a month is
+// a key, and there are keys for that.
+const (
+	minSessionLife = 5 * time.Minute
+	maxSessionLife = 30 * 24 * time.Hour
+)
 
 // Validate says what is wrong with the settings, by their command line names.
 // The command line calls it before it starts anything.
@@ -87,6 +115,9 @@ func (c *Config) Validate() error {
 	if c.ExportKeep < time.Hour {
 		return errors.New("--export-keep: less than an hour leaves no time to download")
 	}
+	if c.SessionLife != 0 && (c.SessionLife < minSessionLife || c.SessionLife > maxSessionLife) {
+		return fmt.Errorf("--session-life: %s must be %s to %s", c.SessionLife, minSessionLife, maxSessionLife)
+	}
 	if c.CacheMiB < 1 || c.ReserveMiB < 0 {
 		return errors.New("--cache-mib must be 1 or more, --reserve-mib 0 or more")
 	}
@@ -99,7 +130,14 @@ func (c *Config) Validate() error {
 	if err := c.validateStreams(); err != nil {
 		return err
 	}
-	return c.validatePublicURL()
+	if err := c.validatePublicURL(); err != nil {
+		return err
+	}
+	if _, err := c.brand(); err != nil {
+		return err
+	}
+	_, err := c.proxies()
+	return err
 }
 
 // minInFlightMiB is room for a few batches of the largest kind.

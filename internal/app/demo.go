@@ -11,6 +11,7 @@ import (
 	"github.com/stelehq/stele/internal/demo"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/web"
 )
 
 // demoSeed is why everybody's demo tells the same story.
@@ -23,6 +24,28 @@ func DemoConfig(data, listen, key string, logger *slog.Logger) Config {
 		IdempotencyWindow: 7 * 24 * time.Hour, ExportKeep: 7 * 24 * time.Hour,
 		CacheMiB: 64, ReserveMiB: 64, Logger: logger,
 	}
+}
+
+// demoLinkLife is how long the demo's address lets people in. The demo serves on
+// loopback only, so that the address is worth nothing elsewhere.
+const demoLinkLife = 30 * 24 * time.Hour
+
+// OpenDemo opens the demo's server: [Open] with a way in for whoever reads
+// what the demo prints.
+func OpenDemo(ctx context.Context, cfg Config, now time.Time) (*App, error) {
+	cfg.ProductName = "Beacon"
+	cfg.demo = &web.Demo{Organization: DemoOrganizations(now)[0], PersonID: "demo_visitor", PersonName: "Demo visitor"}
+	return Open(ctx, cfg)
+}
+
+// DemoLink is an address that opens the pages, each time in a session of its
+// own: a portal link would have to be opened once and within minutes.
+func (a *App) DemoLink(now time.Time) (string, error) {
+	path, err := a.signer.SignURL(web.DemoPath, auth.PurposeDemo, now.Add(demoLinkLife))
+	if err != nil {
+		return "", err
+	}
+	return a.PublicURL() + path, nil
 }
 
 // DemoOrganizations are the ids of the demo's organizations, the large one

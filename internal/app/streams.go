@@ -46,7 +46,7 @@ func (a *App) openStreams(ctx context.Context) error {
 		return err
 	}
 	streams, err := stream.Open(ctx, stream.Config{
-		KV: a.Store, Log: a.Ledger, Scanner: a.Store, Directory: directory{a}, Journal: journal{a},
+		KV: a.Store, Log: a.Ledger, Scanner: a.Store, Directory: directory{a}, Journal: streamJournal{a},
 		Kinds: sink.Standard(), Formats: formats, Keys: keys, Describe: a.describe, Shared: a.shared,
 		Dial: guard.Dial, Server: a.host(), Product: a.cfg.Version,
 		MaxInFlight: a.cfg.StreamMaxInFlightMiB << 20, Delivered: a.metrics.delivered,
@@ -178,11 +178,11 @@ func (d directory) OrganizationIDs(ctx context.Context) iter.Seq2[string, error]
 	}
 }
 
-// journal records what happens to streams: in the organization's own log, in the
+// streamJournal records what happens to streams: in the organization's own log, in the
 // server's, and in notices to the operator's webhook.
-type journal struct{ a *App }
+type streamJournal struct{ a *App }
 
-func (j journal) RecordStreamChange(ctx context.Context, c stream.Change) error {
+func (j streamJournal) RecordStreamChange(ctx context.Context, c stream.Change) error {
 	j.a.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "stream changed",
 		slog.String("action", c.Action), slog.String("stream", c.Stream), slog.String("kind", c.Kind),
 		slog.String("organization", c.Owner), slog.String("by", c.By), slog.String("from", string(c.From)), slog.String("to", string(c.To)))
@@ -196,7 +196,7 @@ func (j journal) RecordStreamChange(ctx context.Context, c stream.Change) error 
 
 // entry records a change as an entry. A log that takes none, or is gone, is left
 // without. The change's id keeps it from being recorded twice.
-func (j journal) entry(ctx context.Context, c stream.Change) error {
+func (j streamJournal) entry(ctx context.Context, c stream.Change) error {
 	o, err := j.a.Catalog.Organization(ctx, c.Owner)
 	if isNotFound(err) || err == nil && o.State == catalog.StateDisabled {
 		return nil
@@ -223,7 +223,7 @@ func (j journal) entry(ctx context.Context, c stream.Change) error {
 	return err
 }
 
-func (j journal) actor(ctx context.Context, by string) (audit.Actor, error) {
+func (j streamJournal) actor(ctx context.Context, by string) (audit.Actor, error) {
 	if by == "" {
 		return audit.Actor{Type: "system", ID: "stele", Name: "Stele"}, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
 )
 
@@ -14,6 +15,7 @@ type Access struct {
 	roles   []Role
 	purpose Purpose
 	log     logUse
+	manages bool // of sessions: managers only
 }
 
 type accessKind uint8
@@ -25,6 +27,7 @@ const (
 	accessNeed
 	accessShared
 	accessScoped
+	accessPerson
 )
 
 type logUse uint8
@@ -57,6 +60,13 @@ func Shared(roles ...Role) Access { return Access{kind: accessShared, roles: rol
 // answer without having asked is replaced by an internal error.
 func Scoped(roles ...Role) Access { return Access{kind: accessScoped, roles: roles} }
 
+// Person is for people with a session, on routes of the pages. The organization
+// is the session's, never the URL's, and must be one whose log is shown.
+func Person() Access { return Access{kind: accessPerson} }
+
+// Managers is for people whose session lets them see and change settings.
+func Managers() Access { return Access{kind: accessPerson, manages: true} }
+
 // ReadsLog marks a route that shows what is in a log: refused with
 // audit_log_inactive to keys limited to an inactive organization.
 func (a Access) ReadsLog() Access { a.log = logReads; return a }
@@ -72,7 +82,7 @@ func (a Access) SharesLog() Access { a.log = logShares; return a }
 // Valid says that the access was chosen, and completely.
 func (a Access) Valid() bool {
 	switch a.kind {
-	case accessPublic:
+	case accessPublic, accessPerson:
 		return true
 	case accessSigned:
 		return a.purpose != ""
@@ -89,6 +99,24 @@ func unknownRole(r Role) bool { return r != RoleAdmin && r != RoleWriter && r !=
 func (a Access) NeedsKey() bool {
 	return a.kind == accessNeed || a.kind == accessShared || a.kind == accessScoped
 }
+
+// NeedsSession says that the route is for people with a session.
+func (a Access) NeedsSession() bool { return a.kind == accessPerson }
+
+// AllowSession says whether a session may use a route with this access: audit
+// forbidden when not.
+func (a Access) AllowSession(s *Session) error {
+	if a.kind != accessPerson || s == nil {
+		return noSession()
+	}
+	if a.manages && !s.Manager() {
+		return audit.Errorf(audit.CodeForbidden, "this is for people who manage the audit log; your link lets you read it")
+	}
+	return nil
+}
+
+// ManagersOnly says that of people with a session only managers are admitted.
+func (a Access) ManagersOnly() bool { return a.manages }
 
 // Purpose is what a URL must be signed for; "" when it needs no signature.
 func (a Access) Purpose() Purpose { return a.purpose }
@@ -139,6 +167,11 @@ func (a Access) String() string {
 		return "public"
 	case accessSigned:
 		return "signed " + string(a.purpose)
+	case accessPerson:
+		if a.manages {
+			return "session of a manager"
+		}
+		return "session"
 	case accessNeed, accessShared, accessScoped:
 		return a.rolesText()
 	default:

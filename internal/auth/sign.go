@@ -26,6 +26,7 @@ type Purpose string
 const (
 	PurposeDownload Purpose = "download" // an export's file
 	PurposePortal   Purpose = "portal"   // a portal link
+	PurposeDemo     Purpose = "demo"     // the demo's way in
 )
 
 // The parameters that a signed URL gains.
@@ -114,7 +115,13 @@ func badLink() *audit.Error {
 type Portal struct {
 	Organization string `json:"organization"`
 	// Intent is what the link opens, such as "audit_logs".
-	Intent     string    `json:"intent"`
+	Intent string `json:"intent"`
+	// Role, PersonID and PersonName say who opens it; "" when the product did
+	// not say, and the role is then PersonViewer.
+	Role       PersonRole `json:"role,omitempty"`
+	PersonID   string     `json:"person_id,omitempty"`
+	PersonName string     `json:"person_name,omitempty"`
+
 	ReturnURL  string    `json:"return_url,omitempty"`
 	SuccessURL string    `json:"success_url,omitempty"`
 	Expires    time.Time `json:"expires"`

@@ -450,6 +450,21 @@ func TestAllStopsWhenAsked(t *testing.T) {
 	}
 }
 
+// TestAnyDay makes the small organization's year at many moments: where few
+// people work, one day may find nobody who could do what a story wants.
+func TestAnyDay(t *testing.T) {
+	for i := range 12 {
+		now := sunday().Add(time.Duration(i) * 67 * time.Hour)
+		n := 0
+		for range Second(1, now).All() {
+			n++
+		}
+		if n < 1500 {
+			t.Errorf("%s: %d events", now, n)
+		}
+	}
+}
+
 func TestSecondOrganization(t *testing.T) {
 	r := registry(t)
 	known := map[string]string{}

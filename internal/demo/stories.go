@@ -318,7 +318,7 @@ func (s *sim) lastHours(at time.Time) {
 	key := s.made("api_key", "quarterly-audit-export", x.now)
 	x.do("api_key.created", audit.Metadata{"after_roles": "insights_reader", "expires_in_days": "30"}, key)
 	s.changeRole(x, admin, false)
-	y := s.sit(pick(s, s.who(at, func(p *person) bool { return p.role == "viewer" })), at.Add(21*time.Minute))
+	y := s.sit(s.onlooker(at), at.Add(21*time.Minute))
 	if inc := s.recentPrivate(); inc != nil {
 		s.attempt(y, inc, "N/A", "denied")
 		y.do("private_incident.access_requested", audit.Metadata{"reason": "Customer asked my team about this"}, &inc.thing)
@@ -330,4 +330,14 @@ func (s *sim) lastHours(at time.Time) {
 	z.update(s.kind("alert_route"), s.one("alert_route"))
 	s.swapShift(z, lead)
 	s.work(lead, at.Add(80*time.Minute))
+}
+
+// onlooker returns somebody who may only look; where roles have changed so that
+// nobody is left who does, anybody.
+func (s *sim) onlooker(at time.Time) *person {
+	viewers := s.who(at, func(p *person) bool { return !p.may() })
+	if len(viewers) == 0 {
+		viewers = s.who(at, func(*person) bool { return true })
+	}
+	return pick(s, viewers)
 }

@@ -178,7 +178,8 @@ func (x *Exports) Create(ctx context.Context, s Spec) (Job, error) {
 	now := x.now()
 	j := Job{
 		ID: catalog.NewULID(now), Organization: s.Organization, Query: s.Query, Format: s.Format,
-		Descending: s.Descending, RawCells: s.RawCells, CreatedBy: s.CreatedBy,
+		Descending: s.Descending, RawCells: s.RawCells,
+		CreatedBy: s.CreatedBy.ID, CreatedByName: s.CreatedBy.Name, CreatedByType: s.CreatedBy.Type,
 		Through: through, State: StatePending, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := x.insert(ctx, j); err != nil {
@@ -212,10 +213,20 @@ func (x *Exports) File(ctx context.Context, org, id string) (*os.File, Job, erro
 	return f, j, nil
 }
 
+// Cancel stops a job, whatever its state, and removes it and its file. not_found
+// when there is none.
+func (x *Exports) Cancel(ctx context.Context, org, id string) error {
+	if _, err := x.Get(ctx, org, id); err != nil {
+		return err
+	}
+	x.halt(func(t ticket) bool { return t.id == id })
+	return x.drop(ctx, id)
+}
+
 // DropOrganization stops an organization's jobs and removes them and their
 // files.
 func (x *Exports) DropOrganization(ctx context.Context, org string) error {
-	x.halt(org)
+	x.halt(func(t ticket) bool { return t.org == org })
 	for {
 		listed, err := x.cfg.KV.List(ctx, listPrefix+org+"/", "", pageSize)
 		if err != nil {

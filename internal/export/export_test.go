@@ -266,13 +266,14 @@ func code(err error) audit.Code {
 func TestExportCSV(t *testing.T) {
 	p := newPlace(t, 8)
 	x := p.open(t)
-	j := ended(t, x, create(t, x, Spec{Query: "action:odd", CreatedBy: "key_1"}).ID)
+	j := ended(t, x, create(t, x, Spec{Query: "action:odd", CreatedBy: Creator{Type: CreatorPerson, ID: "u_1", Name: "Amara"}}).ID)
 	total := uint64(4)
 	want := Job{
-		ID: j.ID, Organization: "org", Query: "action:odd", Format: CSV, CreatedBy: "key_1",
+		ID: j.ID, Organization: "org", Query: "action:odd", Format: CSV,
+		CreatedBy: "u_1", CreatedByName: "Amara", CreatedByType: CreatorPerson,
 		Through: &audit.Position{Seq: 7, ReceivedAt: time.UnixMilli(1_767_225_600_000).UTC()},
 		State:   StateReady, Rows: 4, Total: &total, Percent: 100, Bytes: j.Bytes,
-		CreatedAt: p.clock.t, UpdatedAt: p.clock.t, ReadyAt: p.clock.t, ExpiresAt: p.clock.t.Add(7 * 24 * time.Hour),
+		CreatedAt: p.clock.t, UpdatedAt: p.clock.t, StartedAt: p.clock.t, ReadyAt: p.clock.t, ExpiresAt: p.clock.t.Add(7 * 24 * time.Hour),
 	}
 	if diff := cmp.Diff(want, j); diff != "" {
 		t.Error(diff)

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -42,9 +43,30 @@ type Spec struct {
 	// RawCells leaves cells of a CSV file as they are even where a
 	// spreadsheet would run them as a formula.
 	RawCells bool
-	// CreatedBy names who asks, for the list of exports: a key's id.
-	CreatedBy string
+	// CreatedBy is who asks, for the list of exports.
+	CreatedBy Creator
 }
+
+// Creator is who asked for an export.
+type Creator struct {
+	// Type says what ID is of.
+	Type CreatorType
+	ID   string
+	// Name is for people; it may be empty.
+	Name string
+}
+
+// CreatorType is a kind of Creator.
+type CreatorType string
+
+// The kinds of Creator.
+const (
+	// CreatorKey is a program, by its API key.
+	CreatorKey CreatorType = "key"
+	// CreatorPerson is somebody at the pages. The id is the product's, or the
+	// session's where the product said none.
+	CreatorPerson CreatorType = "person"
+)
 
 // Job is one export.
 type Job struct {
@@ -57,7 +79,11 @@ type Job struct {
 	Format       Format `json:"format"`
 	Descending   bool   `json:"descending,omitempty"`
 	RawCells     bool   `json:"raw_cells,omitempty"`
-	CreatedBy    string `json:"created_by,omitempty"`
+	// CreatedBy, CreatedByName and CreatedByType are the Creator. Jobs of
+	// earlier builds have the id of a key and no more.
+	CreatedBy     string      `json:"created_by,omitempty"`
+	CreatedByName string      `json:"created_by_name,omitempty"`
+	CreatedByType CreatorType `json:"created_by_type,omitempty"`
 
 	// Through is the last entry that the export covers: the log's newest
 	// when the job was made. Nil when the log was empty.
@@ -77,10 +103,30 @@ type Job struct {
 
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// StartedAt is when a worker took the job up, the last time; zero before.
+	StartedAt time.Time `json:"started_at,omitzero"`
 	// ReadyAt is when the file was whole; zero before.
 	ReadyAt time.Time `json:"ready_at,omitzero"`
 	// ExpiresAt is when the file is removed; zero before the job has ended.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Creator returns who asked for the export.
+func (j *Job) Creator() Creator {
+	return Creator{Type: cmp.Or(j.CreatedByType, CreatorKey), ID: j.CreatedBy, Name: j.CreatedByName}
+}
+
+// minObserved is how long a job must have run before its speed says anything.
+const minObserved = time.Second
+
+// Left estimates how long a running job still takes, from the speed it had up
+// to its last progress. It is false while nothing can be said.
+func (j *Job) Left() (time.Duration, bool) {
+	ran := j.UpdatedAt.Sub(j.StartedAt)
+	if j.State != StateRunning || j.StartedAt.IsZero() || j.Percent <= 0 || ran < minObserved {
+		return 0, false
+	}
+	return ran * time.Duration(100-j.Percent) / time.Duration(j.Percent), true
 }
 
 // Ended reports whether nothing more will be written for the job.

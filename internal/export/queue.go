@@ -69,16 +69,16 @@ func (x *Exports) done(r *run) {
 	x.changed.Broadcast()
 }
 
-// halt takes an organization's jobs from the queue, stops those that run and
-// waits until they have.
-func (x *Exports) halt(org string) {
+// halt takes jobs from the queue, stops those that run and waits until they
+// have.
+func (x *Exports) halt(which func(ticket) bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.queue = slices.DeleteFunc(x.queue, func(t ticket) bool { return t.org == org })
+	x.queue = slices.DeleteFunc(x.queue, which)
 	for {
 		waiting := false
 		for _, r := range x.running {
-			if r.org == org {
+			if which(r.ticket) {
 				r.cancel()
 				waiting = true
 			}

@@ -46,7 +46,7 @@ func (x *Exports) worker(ctx context.Context) {
 // when ctx ends: the next Open takes it up again, or it is being removed.
 func (x *Exports) run(ctx context.Context, id string) {
 	job, err := x.update(ctx, id, func(j *Job) {
-		j.State, j.Rows, j.Total, j.Percent, j.Bytes = StateRunning, 0, nil, 0, 0
+		j.State, j.Rows, j.Total, j.Percent, j.Bytes, j.StartedAt = StateRunning, 0, nil, 0, 0, x.now()
 	})
 	if err == nil {
 		err = x.write(ctx, &job)

@@ -74,6 +74,19 @@ func (v *sealedView) end() uint64 {
 	return v.blocks[len(v.blocks)-1].end()
 }
 
+// memory is what is kept of the blocks outside of the cache of readers; nothing for
+// a view that is not there.
+func (v *sealedView) memory() int64 {
+	var n int64
+	if v == nil {
+		return 0
+	}
+	for _, b := range v.blocks {
+		n += b.memory()
+	}
+	return n
+}
+
 // find returns the number of the block that has an entry, len(v.blocks) for one
 // after them.
 func (v *sealedView) find(seq uint64) int {
@@ -142,7 +155,7 @@ func sealedEnd(db pebble.Reader, org string) (end uint64, err error) {
 			h, err = decodeHeader(it.Key(), value)
 		}
 		if err == nil {
-			end = h.FirstSeq + uint64(h.Rows) //nolint:gosec // 1..block.MaxRows
+			end = (&sealedBlock{Header: h}).end()
 		}
 	}
 	return end, errors.Join(err, it.Error(), it.Close())
@@ -192,16 +205,12 @@ func (x *blockIndex) viewLocked(log *orgLog) (*sealedView, error) {
 func (x *blockIndex) keep(log *orgLog, v *sealedView) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	log.sealed.view.Store(v)
+	before := log.sealed.view.Swap(v)
 	if log.dropping.Load() {
 		return
 	}
 	x.loaded[log] = struct{}{}
-	var size int64
-	for _, b := range v.blocks {
-		size += b.memory()
-	}
-	if x.used.Add(size) > x.max { // counts blocks again that were in the view before
+	if x.used.Add(v.memory()-before.memory()) > x.max {
 		x.evict(log)
 	}
 }
@@ -218,11 +227,7 @@ func (x *blockIndex) forget(log *orgLog) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.loaded, log)
-	if v := log.sealed.view.Load(); v != nil {
-		for _, b := range v.blocks {
-			x.used.Add(-b.memory())
-		}
-	}
+	x.used.Add(-log.sealed.view.Load().memory())
 }
 
 // evict forgets the views used longest ago, but keep's, until a quarter of the
@@ -236,12 +241,7 @@ func (x *blockIndex) evict(keep *orgLog) {
 	var all []candidate
 	var used int64
 	for log := range x.loaded {
-		c := candidate{log: log, touched: log.sealed.touched.Load()}
-		if v := log.sealed.view.Load(); v != nil {
-			for _, b := range v.blocks {
-				c.size += b.memory()
-			}
-		}
+		c := candidate{log: log, touched: log.sealed.touched.Load(), size: log.sealed.view.Load().memory()}
 		used += c.size
 		if log != keep && !log.sealed.pinned {
 			all = append(all, c)

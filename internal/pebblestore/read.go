@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -53,10 +54,7 @@ func (s *Store) read(ctx context.Context, org string, from, to uint64, yield fun
 		}
 		return nil
 	})
-	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
-		return err
-	}
-	return nil
+	return w.walk(ctx)
 }
 
 // entryWalk returns what gives the entries of blocks that match to fn, which
@@ -90,18 +88,31 @@ func entryWalk(query *blockquery.Query, fn func(e *event.Entry) error) func(cont
 	}
 }
 
-// direct gives the entries of one block to fn.
-func (w *logWalk) direct(b *sealedBlock, query *blockquery.Query, fn func(*event.Entry) error) error {
-	from, to := max(w.from, b.FirstSeq), min(w.to, b.end())
-	var failed error
-	err := w.s.eachMatch(w.log, b, query, span{from, to, w.desc, true}, func(e *event.Entry) bool {
-		failed = fn(e)
-		return failed == nil
-	})
-	if err = errors.Join(err, failed); err == nil {
-		w.done(edge(from, to, w.desc))
-	}
-	return err
+// appendStored and storedEntry are how entries travel from the goroutines that
+// decode blocks to whoever reads entries in order.
+func appendStored(dst []byte, e *event.Entry) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = binary.LittleEndian.AppendUint64(dst, e.Seq)
+	dst = appendInt(dst, e.ReceivedAt)
+	dst = append(dst, e.ID[:]...)
+	dst = append(dst, e.Salt[:]...)
+	dst = event.AppendRow(dst, &e.Event)
+	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4)) //nolint:gosec // one event
+	return dst
+}
+
+func storedEntry(b []byte, e *event.Entry) (rest []byte, err error) {
+	n := binary.LittleEndian.Uint32(b)
+	b, rest = b[4:4+n], b[4+n:]
+	seq, receivedAt := binary.LittleEndian.Uint64(b), int64At(b, 8)
+	b = b[16:]
+	copy(e.ID[:], b)
+	b = b[len(e.ID):]
+	copy(e.Salt[:], b)
+	err = event.DecodeRow(b[len(e.Salt):], &e.Event)
+	e.Seq, e.ReceivedAt = seq, receivedAt
+	return rest, err
 }
 
 // errStop ends a walk that whoever walks has seen enough of.

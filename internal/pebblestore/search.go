@@ -3,7 +3,6 @@ package pebblestore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -37,7 +36,7 @@ func (s *Store) Search(ctx context.Context, org string, r search.Request) (searc
 	blocks := &pageSearch{s: s, log: log, query: blockquery.Compile(r.Query), pager: pager, desc: !r.Ascending, limit: r.Limit}
 	w := &logWalk{s: s, log: log, to: pager.Bound(), desc: !r.Ascending, run: sc.visit, blocks: blocks.blocks}
 	w.from, w.to = sc.narrow(w.from, w.to)
-	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
+	if err := w.walk(ctx); err != nil {
 		return search.Page{}, fmt.Errorf("search: %w", err)
 	}
 	return pager.Page(), nil
@@ -72,154 +71,7 @@ func (s *Store) scanEntries(
 	}
 	w.run, w.blocks = sc.visit, entryWalk(blockquery.Compile(q), sc.onMatch)
 	w.from, w.to = sc.narrow(w.from, w.to)
-	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
-		return err
-	}
-	return nil
-}
-
-// Histogram implements [search.Engine].
-func (s *Store) Histogram(ctx context.Context, org string, q audit.Query, iv search.Interval) (search.Histogram, error) {
-	query := blockquery.Compile(q)
-	var counter *search.HistogramCounter
-	through, err := s.count(ctx, org, q, func() counting {
-		counter = search.NewHistogram(iv)
-		return counting{
-			entry: func(e *event.Entry) error { return counter.Add(e.OccurredAt, 1) },
-			block: func(src blockquery.Source) error { return query.Histogram(src, counter) },
-		}
-	})
-	if err != nil {
-		return search.Histogram{}, fmt.Errorf("histogram: %w", err)
-	}
-	return counter.Result(through)
-}
-
-// Facets implements [search.Engine].
-func (s *Store) Facets(ctx context.Context, org string, q audit.Query, field audit.Field, limit int) (search.Facets, error) {
-	counter, err := search.NewFacets(field)
-	if err != nil {
-		return search.Facets{}, err
-	}
-	query := blockquery.Compile(q)
-	through, err := s.count(ctx, org, q, func() counting {
-		counter, _ = search.NewFacets(field) // the field is known by now
-		return counting{
-			entry: counter.Add,
-			block: func(src blockquery.Source) error { return query.Facets(src, counter) },
-			finish: func(log *orgLog, blocks []*sealedBlock) error {
-				return s.names(log, blocks, query.Names(counter, limit))
-			},
-		}
-	})
-	if err != nil {
-		return search.Facets{}, fmt.Errorf("facets: %w", err)
-	}
-	return counter.Result(limit, through), nil
-}
-
-// names looks for the names of values in the blocks that were counted, from the
-// newest.
-func (s *Store) names(log *orgLog, blocks []*sealedBlock, names *blockquery.Names) error {
-	for _, b := range slices.Backward(blocks) {
-		if names.Skips(b.Header) {
-			continue
-		}
-		f, err := s.blocks.filter(b)
-		if err != nil {
-			return blockError(log, b, err)
-		}
-		if names.SkipsFilter(f) {
-			continue
-		}
-		if err := s.withSource(log, b, names.Find); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// withSource calls fn with a block, whose reader is kept.
-func (s *Store) withSource(log *orgLog, b *sealedBlock, fn func(blockquery.Source) error) error {
-	m := matched{s: s, log: log, b: b, reader: s.blocks.reader(b)}
-	defer s.blocks.release(b)
-	return blockError(log, b, fn(m.source()))
-}
-
-// counting is what counts the entries that match a query.
-type counting struct {
-	// entry gets an entry that matches and is in no block.
-	entry func(e *event.Entry) error
-	// block gets a block in which some may match.
-	block func(src blockquery.Source) error
-	// finish, when not nil, gets all those blocks at the end, in order.
-	finish func(log *orgLog, blocks []*sealedBlock) error
-}
-
-// count counts what matches, and says up to where. It begins again, with a new
-// counting, when blocks are merged while it looks at them.
-func (s *Store) count(ctx context.Context, org string, q audit.Query, begin func() counting) (*audit.Position, error) {
-	if err := q.Validate(); err != nil {
-		return nil, err
-	}
-	log, err := s.logs.load(org, false)
-	if err != nil {
-		return nil, err
-	}
-	query := blockquery.Compile(q)
-	for tries := 1; ; tries++ {
-		h := log.head.Load()
-		c := begin()
-		err := s.countOnce(ctx, log, h.Size, q, query, c)
-		if err == nil {
-			return search.Through(h.Size, h.ReceivedAt), nil
-		}
-		if !errors.Is(err, errMoved) || tries == maxMoved {
-			return nil, err
-		}
-	}
-}
-
-func (s *Store) countOnce(ctx context.Context, log *orgLog, size uint64, q audit.Query, query *blockquery.Query, c counting) error {
-	sc := s.newScan(log, q, search.Compile(q))
-	sc.onMatch = c.entry
-	w := &logWalk{s: s, log: log, to: size, run: sc.visit, once: true}
-	w.from, w.to = sc.narrow(w.from, w.to)
-	var counted []*sealedBlock
-	w.blocks = func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
-		for _, b := range list {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			skip, err := s.skips(b, query)
-			if err != nil {
-				return blockError(log, b, err)
-			}
-			switch {
-			case skip:
-			case b.FirstSeq < w.from || b.end() > w.to:
-				// It was sealed after size was taken, or has taken in blocks
-				// that were counted.
-				err = w.direct(b, query, c.entry)
-			default:
-				err = s.withSource(log, b, c.block)
-				counted = append(counted, b)
-			}
-			if err != nil {
-				return err
-			}
-			w.done(b.end() - 1)
-		}
-		return nil
-	}
-	if err := w.walk(ctx); err != nil && !errors.Is(err, errStop) {
-		return err
-	}
-	if c.finish == nil {
-		return nil
-	}
-	view := log.sealed.view.Load()
-	return w.gone(view, c.finish(log, counted))
+	return w.walk(ctx)
 }
 
 // scan goes over the entries of a log that may match a query.

@@ -75,3 +75,20 @@ func (s *space) state() (free, reserve uint64) {
 	}
 	return s.left(), s.reserve
 }
+
+// Room says whether there is room for n bytes that somebody else is about to
+// write to the store's file system, and counts them. The answer is
+// ledger.ErrDiskFull when less than twice the reserve is free: a file that can be
+// made again must not be what brings commits to be refused.
+func (s *Store) Room(n int64) error {
+	s.space.spend(int(n))
+	if err := s.space.check(1); err != nil {
+		return err
+	}
+	s.space.mu.Lock()
+	defer s.space.mu.Unlock()
+	if left := s.space.left(); s.space.known && left < 2*s.space.reserve {
+		return fmt.Errorf("%w: %d MiB are free, less than twice the reserve of %d MiB", ledger.ErrDiskFull, left>>20, s.space.reserve>>20)
+	}
+	return nil
+}

@@ -3,7 +3,6 @@ package pebblestore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/stelehq/stele/internal/block"
@@ -34,27 +33,27 @@ type logWalk struct {
 	// once has the walk end with errMoved: what was visited cannot be taken back
 	// half.
 	once bool
-
-	moved int
 }
 
-// walk visits everything. It returns a *CorruptError when something is missing or
-// damaged.
+// walk visits everything, or what comes before a visitor returns errStop. It returns
+// a *CorruptError when something is missing or damaged.
 func (w *logWalk) walk(ctx context.Context) error {
-	for w.from < w.to {
+	for moved := 0; w.from < w.to; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		left := w.to - w.from
 		err := w.stretch(ctx)
-		if left != w.to-w.from {
-			w.moved = 0
+		switch {
+		case errors.Is(err, errStop):
+			return nil
+		case err == nil || left != w.to-w.from:
+			moved = 0
+		default:
+			moved++
 		}
-		if err != nil && (w.once || !errors.Is(err, errMoved)) {
+		if err != nil && (w.once || moved > maxMoved || !errors.Is(err, errMoved)) {
 			return err
-		}
-		if w.moved++; err != nil && w.moved > maxMoved {
-			return fmt.Errorf("organization %q, entries %d to %d: %w", w.log.org, w.from, w.to-1, err)
 		}
 	}
 	return nil

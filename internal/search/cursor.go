@@ -46,6 +46,19 @@ func digestOf(org string, q audit.Query, ascending bool) [8]byte {
 	return [8]byte(sum[:8])
 }
 
+// From is a cursor for the pages of a query over the same entries as c's, those
+// below its Bound, that go on after a place.
+func (c Cursor) From(org string, q audit.Query, ascending bool, after Key) Cursor {
+	c = c.Begin(org, q, ascending)
+	c.Last, c.Started = after, true
+	return c
+}
+
+// Begin is a cursor for the first page of a query over the same entries as c's.
+func (c Cursor) Begin(org string, q audit.Query, ascending bool) Cursor {
+	return Cursor{Bound: c.Bound, BoundReceivedAt: c.BoundReceivedAt, Digest: digestOf(org, q, ascending)}
+}
+
 // String is the cursor as text for a URL; [ParseCursor] reads it.
 func (c Cursor) String() string {
 	b := []byte{cursorVersion, 0}

@@ -18,8 +18,10 @@ type Request struct {
 	Route *Route
 	// Identity is who asks; zero on public and signed routes.
 	Identity auth.Identity
-	// Organization is that of {org}, checked, or the last one that AllowOrg
-	// allowed; nil without.
+	// Session is the person's, on routes that need one; nil on others.
+	Session *auth.Session
+	// Organization is that of {org} or of the session, checked, or the last
+	// one that AllowOrg allowed; nil without.
 	Organization *catalog.Organization
 
 	server *Server

@@ -152,6 +152,9 @@ func (s *Server) authorize(r *Request) error {
 	if purpose := access.Purpose(); purpose != "" {
 		return s.cfg.Signer.VerifyURL(r.URL.EscapedPath(), r.URL.RawQuery, purpose)
 	}
+	if access.NeedsSession() {
+		return s.authorizeSession(r)
+	}
 	if !access.NeedsKey() {
 		return nil
 	}
@@ -223,6 +226,9 @@ func (s *Server) record(w *response, r *Request, start time.Time, err error) {
 		slog.Int("status", w.status), slog.Duration("duration", took), slog.Int64("bytes", w.bytes))
 	if r.Identity.KeyID != "" {
 		attrs = append(attrs, slog.String("key", r.Identity.KeyID))
+	}
+	if r.Session != nil {
+		attrs = append(attrs, slog.String("session", r.Session.ID))
 	}
 	if r.Organization != nil {
 		attrs = append(attrs, slog.String("organization", r.Organization.ID))

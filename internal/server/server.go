@@ -38,10 +38,15 @@ import (
 
 // Config is what a Server needs.
 type Config struct {
-	Auth    *auth.Authenticator
-	Signer  *auth.Signer
-	Catalog *catalog.Catalog
-	Logger  *slog.Logger
+	Auth   *auth.Authenticator
+	Signer *auth.Signer
+	// Sessions are those of people; required when a route needs a session.
+	Sessions *auth.Sessions
+	// PublicURL is the address that people see; their browsers name it as the
+	// origin of what they send, whatever a proxy in between says.
+	PublicURL string
+	Catalog   *catalog.Catalog
+	Logger    *slog.Logger
 	// Registry is what /metrics shows; nil makes one with the Go runtime's
 	// and the process's own.
 	Registry *prometheus.Registry
@@ -73,6 +78,7 @@ type Server struct {
 	metrics  *metrics
 	bodies   bodyMemory
 	headers  commonHeaders
+	origins  *http.CrossOriginProtection
 
 	drainOnce sync.Once
 	draining  chan struct{} // closed when Run was told to stop
@@ -87,7 +93,7 @@ func New(cfg Config, surfaces ...Surface) *Server {
 	if cfg.Registry == nil {
 		cfg.Registry = newRegistry()
 	}
-	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), headers: newCommonHeaders(), draining: make(chan struct{})}
+	s := &Server{cfg: cfg, metrics: newMetrics(cfg.Registry), headers: newCommonHeaders(), draining: make(chan struct{}), origins: sameOrigin(cfg.PublicURL)}
 	s.bodies.free.Store(cfg.BodyMemory)
 	names := map[string]bool{}
 	for _, surface := range append([]Surface{s.operations()}, surfaces...) {

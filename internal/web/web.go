@@ -1,22 +1,38 @@
-// Package web holds the pages people see: server-rendered templates, one
-// stylesheet, no build step, no script, no request to any other host.
+// Package web holds the pages people see under Settings > Security: templates
+// rendered by the server, one stylesheet, small ES modules, no build step, and
+// no request to any other host. Every page works without scripts.
 //
-// For now it answers portal links: the link is checked and a plain page says
-// what it opens.
+// A portal link opens the door (door.go): it becomes a session, and from then on
+// the organization is the session's, never the URL's. Each feature has its
+// routes in a file of its own; pages.show puts templates/<name>.html into
+// templates/layout.html, and pages.fragment renders a part of a page for scripts
+// to put in place. Both give a template the same dot, see layout.
+//
+//	static/css/*.css     joined in the order of their names into /static/stele.css
+//	static/js/*.js       ES modules; a page names those it uses in view.Scripts
+//	templates/*.html     pages: each defines "main", and "head" if it needs it
+//	templates/parts/     templates that pages share and fragments render
 package web
 
 import (
-	"bytes"
+	"context"
 	"embed"
-	"fmt"
+	"hash/maphash"
 	"html/template"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/export"
+	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
 )
 
@@ -26,83 +42,81 @@ var files embed.FS
 // LaunchPath is where a portal link leads; the token is in its query.
 const LaunchPath = "/portal/launch"
 
-// policy forbids a page everything but its own stylesheet.
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+// Base is what every page of a session is under; it is the session cookie's
+// path too.
+const Base = "/settings/security"
 
-// Deps is what the pages read. All are required.
+// Deps is what the pages read. All are required but Demo.
 type Deps struct {
-	Catalog *catalog.Catalog
-	Signer  *auth.Signer
-	Now     func() time.Time
+	Catalog   *catalog.Catalog
+	Ledger    *ledger.Ledger
+	Engine    search.Engine
+	Exports   *export.Exports
+	Schemas   *schema.Registry
+	Sessions  *auth.Sessions
+	Signer    *auth.Signer
+	Journal   Journal
+	Brand     Brand
+	PublicURL string
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	Now            func() time.Time
+	// Demo lets whoever has the demo's address in; nil but in the demo.
+	Demo *Demo
 }
 
-// LaunchURL is the portal link for a token, under the server's public address.
-func LaunchURL(publicURL, token string) string {
-	return publicURL + LaunchPath + "?token=" + url.QueryEscape(token)
+// Journal records what people do here as entries of the organization's own log.
+type Journal interface {
+	// Record is durable when it returns nil. It is never refused for want of a
+	// schema. audit_log_disabled when the organization's log takes no events.
+	Record(ctx context.Context, org string, e audit.Event) error
+}
+
+// pages is all pages. It does not change after New.
+type pages struct {
+	Deps
+	openings openings
+	frame    frame
+	logoURL  string // "" without
+	assets   *assets
+	parts    *template.Template            // layout and parts
+	pages    map[string]*template.Template // by name, each with the parts
+	// following counts the pages that follow a log live.
+	following atomic.Int64
 }
 
 // New makes the pages.
 func New(deps Deps) server.Surface {
-	p := &pages{Deps: deps, templates: template.Must(template.ParseFS(files, "templates/*.html"))}
+	p := &pages{Deps: deps, openings: openings{seed: maphash.MakeSeed()}}
+	p.assets = loadAssets(files, deps.Brand.style())
+	p.logoURL = p.assets.addLogo(deps.Brand.Logo)
+	p.frame = newFrame(deps.Brand.FrameAncestors, deps.PublicURL)
+	p.loadTemplates()
 	return server.Surface{
 		Name:     "web",
-		Prefixes: []string{LaunchPath, "/static"},
+		Prefixes: []string{"/portal", "/settings", "/static"},
 		Errors:   p.fail,
-		Routes: []server.Route{
-			{Name: "portal.launch", Method: http.MethodGet, Pattern: LaunchPath, Access: auth.Public(), Handler: p.launch},
-			{Name: "static.style", Method: http.MethodGet, Pattern: "/static/stele.css", Access: auth.Public(), Handler: p.style, Quiet: true},
-		},
+		Routes: slices.Concat(
+			p.doorRoutes(), p.assetRoutes(),
+			p.reading(p.logRoutes()), p.reading(p.entryRoutes()), p.exportRoutes(), p.typeRoutes(), p.settingRoutes(),
+		),
 	}
 }
 
-type pages struct {
-	Deps
-	templates *template.Template
+// reading makes routes that show what is in the log record that it was opened.
+func (p *pages) reading(routes []server.Route) []server.Route {
+	for i := range routes {
+		show := routes[i].Handler
+		routes[i].Handler = func(w http.ResponseWriter, r *server.Request) error {
+			p.opened(r)
+			return show(w, r)
+		}
+	}
+	return routes
 }
 
-// launchPage is what launch.html shows.
-type launchPage struct {
-	Title, Organization, Intent string
-	// Retention is how long entries are kept, in words.
-	Retention string
-	Since     time.Time
-	ReturnURL string
-}
-
-// intents are the words for what a portal link opens.
-func intentWords(intent string) string {
-	switch intent {
-	case "audit_logs":
-		return "the audit log"
-	case "log_streams":
-		return "log streams"
-	default:
-		return "security settings"
-	}
-}
-
-// launch shows what a portal link opens.
-func (p *pages) launch(w http.ResponseWriter, r *server.Request) error {
-	portal, err := p.Signer.VerifyPortal(r.URL.Query().Get("token"))
-	if err != nil {
-		return err
-	}
-	org, err := p.Catalog.Organization(r.Context(), portal.Organization)
-	if err != nil {
-		return err
-	}
-	if org.State == catalog.StateInactive {
-		return audit.Errorf(audit.CodeLogInactive, "the audit log of this organization is not switched on")
-	}
-	retention := fmt.Sprintf("%d days", org.RetentionDays)
-	if org.RetentionDays == catalog.RetainForever {
-		retention = "as long as the organization exists"
-	}
-	return p.render(w, http.StatusOK, "launch.html", launchPage{
-		Title: "Audit log", Organization: org.Name, Intent: intentWords(portal.Intent),
-		Retention: retention, Since: org.HistoryStart.UTC(), ReturnURL: safeURL(portal.ReturnURL),
-	})
-}
+// LaunchTarget is the path of the portal link for a token.
+func LaunchTarget(token string) string { return LaunchPath + "?token=" + url.QueryEscape(token) }
 
 // safeURL drops what is not a plain web address, so that a link cannot run.
 func safeURL(raw string) string {
@@ -113,55 +127,12 @@ func safeURL(raw string) string {
 	return u.String()
 }
 
-func (p *pages) style(w http.ResponseWriter, _ *server.Request) error {
-	css, err := files.ReadFile("static/stele.css")
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "public, max-age=3600")
-	_, err = w.Write(css)
-	return err
+// get is a page of a session, for whoever access admits.
+func get(name, path string, access auth.Access, h server.Handler) server.Route {
+	return server.Route{Name: name, Method: http.MethodGet, Pattern: Base + "/" + path, Access: access, Handler: h}
 }
 
-// failPage is what fail.html shows.
-type failPage struct {
-	Title, Heading, Advice, RequestID string
-}
-
-// fail answers with a kind page: what happened and what to do.
-func (p *pages) fail(w http.ResponseWriter, r *server.Request, f server.Failure) {
-	page := failPage{
-		Title: "This link does not work", Heading: "This link does not work",
-		Advice: "Go back to the product you came from and open its audit log again: it makes a new link.", RequestID: r.ID,
-	}
-	switch f.Error.Code {
-	case audit.CodeGone:
-		page.Heading = "This link has expired"
-	case audit.CodeLogInactive:
-		page.Heading = "The audit log is not switched on"
-		page.Advice = "What happens is recorded, and will be there when it is switched on. Ask the product's support."
-	case audit.CodeInternal:
-		page.Heading = "Something went wrong on our side"
-		page.Advice = "Nothing is lost. Try again in a moment; if it goes on, tell the product's support the request id below."
-	}
-	if err := p.render(w, f.Status, "fail.html", page); err != nil {
-		http.Error(w, page.Heading, f.Status)
-	}
-}
-
-// render writes a page whole or not at all.
-func (p *pages) render(w http.ResponseWriter, status int, name string, data any) error {
-	var page bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&page, name, data); err != nil {
-		return fmt.Errorf("render %s: %w", name, err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Referrer-Policy", "no-referrer") // the token is in the address
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, err := page.WriteTo(w)
-	return err
+// post is a form of a session.
+func post(name, path string, access auth.Access, h server.Handler) server.Route {
+	return server.Route{Name: name, Method: http.MethodPost, Pattern: Base + "/" + path, Access: access, Handler: h}
 }

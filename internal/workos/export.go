@@ -54,7 +54,8 @@ func (w *dropIn) createExport(rw http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	job, err := w.Exports.Create(r.Context(), export.Spec{
-		Organization: org.ID, Query: query.String(), Format: export.CSV, Descending: true, CreatedBy: r.Identity.KeyID,
+		Organization: org.ID, Query: query.String(), Format: export.CSV, Descending: true,
+		CreatedBy: export.Creator{Type: export.CreatorKey, ID: r.Identity.KeyID, Name: r.Identity.KeyName},
 	})
 	if err != nil {
 		return err

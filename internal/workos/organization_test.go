@@ -3,6 +3,9 @@ package workos_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"slices"
 	"strings"
@@ -342,18 +345,40 @@ func TestPortalLink(t *testing.T) {
 		}
 		left := time.Until(portal.Expires)
 		if portal.Organization != "org_1" || portal.Intent != intent || left > 5*time.Minute || left < 4*time.Minute ||
-			strings.Contains(members, "/x") != (portal.ReturnURL == "https://a.example.com/x") {
+			(portal.Role == auth.PersonManager) != (intent == "log_streams") || strings.Contains(members, "/x") != (portal.ReturnURL == "https://a.example.com/x") {
 			t.Errorf("%s: %+v", members, portal)
 		}
 	}
-	made := link("")
-	if status, page := s.download(made); status != 200 || !strings.Contains(page, "Acme") {
+	made, late := link(""), link("")
+	if status, page := s.visit(made); status != 200 || !strings.Contains(page, "Acme") {
 		t.Errorf("the link leads to %d %s", status, page)
 	}
+	if status, page := s.visit(made); status != 409 {
+		t.Errorf("and again to %d %s", status, page)
+	}
 	s.pass(6 * time.Minute)
-	if status, page := s.download(made); status != 410 {
+	if status, page := s.visit(late); status != 410 {
 		t.Errorf("six minutes later: %d %s", status, page)
 	}
+}
+
+// visit opens a page as a new browser does.
+func (s *site) visit(link string) (int, string) {
+	s.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := (&http.Client{Jar: jar}).Get(link)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, string(page)
 }
 
 func TestPortalLinkRefused(t *testing.T) {

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// portalLife is how long a link to the portal works.
-	portalLife = 5 * time.Minute
 	// maxContacts is how many addresses of IT contacts may be given.
 	maxContacts = 20
+	// maxReturnURL is the size of an address: it travels in the link's own.
+	maxReturnURL = 2048
 )
 
 // linkView is the answer: clients open the link without looking into it.
@@ -30,10 +30,11 @@ func (w *dropIn) generateLink(rw http.ResponseWriter, r *server.Request) error {
 	if err != nil {
 		return err
 	}
+	intent := readIntent(f)
 	portal := auth.Portal{
-		Organization: f.filled("organization"), Intent: readIntent(f),
+		Organization: f.filled("organization"), Intent: intent, Role: auth.RoleFor(intent),
 		ReturnURL: readURL(f, "return_url"), SuccessURL: readURL(f, "success_url"),
-		Expires: w.Now().Add(portalLife).UTC().Truncate(time.Second),
+		Expires: w.Now().Add(auth.MaxLinkLife).UTC().Truncate(time.Second),
 	}
 	readContacts(f)
 	if f.failed() {
@@ -57,7 +58,7 @@ func (w *dropIn) generateLink(rw http.ResponseWriter, r *server.Request) error {
 // readIntent reads what the portal is to show: of WorkOS's intents, those that
 // are about audit logs.
 func readIntent(f form) string {
-	const logs, streams = "audit_logs", "log_streams"
+	const logs, streams = auth.IntentAuditLogs, auth.IntentLogStreams
 	switch intent := f.text("intent"); intent {
 	case "", logs:
 		return logs
@@ -79,6 +80,9 @@ func readURL(f form, name string) string {
 		return ""
 	}
 	u, err := url.Parse(text)
+	if len(text) > maxReturnURL {
+		f.fault(faultValue, name, "may have "+strconv.Itoa(maxReturnURL)+" bytes")
+	}
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		f.fault(faultValue, name, "must be an address that begins with https:// or http://")
 	}

@@ -3,6 +3,7 @@
 package servertest
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -24,6 +25,11 @@ type World struct {
 	Key func(role auth.Role, org string) string
 	// Revoked is a key that was good once.
 	Revoked string
+	// Session makes a session of a person, and its CSRF text; only needed when
+	// a route takes sessions.
+	Session func(org string, role auth.PersonRole) (cookie, csrf string)
+	// Ended is the cookie of a session that was good once.
+	Ended string
 	// Values are the values of wildcards other than {org}, by the name of the
 	// route and that of the wildcard ("events.get id"), or by the wildcard
 	// alone: ids of things of Organization. "x" where there is none.
@@ -37,8 +43,10 @@ type World struct {
 }
 
 // Walk asks each route with no key, with wrong ones, with a key of every role
-// that is too weak, and with one of another organization. Every such request
-// must be refused as it should, and no answer may hold a secret.
+// that is too weak, and with one of another organization; routes for people also
+// with no session, with wrong ones, and as other sites would make a browser ask.
+// Every such request must be refused as it should, and no answer may hold a
+// secret.
 func Walk(t *testing.T, w *World) {
 	t.Helper()
 	if len(w.Routes) == 0 || len(w.Secrets) == 0 {
@@ -52,6 +60,11 @@ func Walk(t *testing.T, w *World) {
 				v.withoutKey()
 				v.tooWeak()
 				v.foreign()
+			case v.access.NeedsSession():
+				v.withoutSession()
+				v.viewer()
+				v.unintended()
+				v.foreignSession()
 			case v.access.Purpose() != "":
 				v.withoutSignature()
 			default:
@@ -180,9 +193,8 @@ func (v *visit) masked(answer *httptest.ResponseRecorder, org string) string {
 
 var wildcard = regexp.MustCompile(`\{([^}]*)\}`)
 
-// ask sends a request without a body: who may not ask is refused before that is
-// read.
-func (v *visit) ask(org, authorization, query string) *httptest.ResponseRecorder {
+// target is the route's path with the wildcards filled in, and a query.
+func (v *visit) target(org, query string) string {
 	path := wildcard.ReplaceAllStringFunc(v.route.Pattern, func(text string) string {
 		name := strings.TrimSuffix(strings.Trim(text, "{}"), "...")
 		switch name {
@@ -202,11 +214,39 @@ func (v *visit) ask(org, authorization, query string) *httptest.ResponseRecorder
 	if query != "" {
 		path += map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + query
 	}
-	req := httptest.NewRequestWithContext(v.t.Context(), v.route.Method, path, http.NoBody)
-	if authorization != "" {
-		req.Header.Set("Authorization", authorization)
-	}
-	answer := httptest.NewRecorder()
+	return path
+}
+
+// ask sends a request without a body: who may not ask is refused before that is
+// read.
+func (v *visit) ask(org, authorization, query string) *httptest.ResponseRecorder {
+	return v.send(v.target(org, query), func(r *http.Request) {
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+	})
+}
+
+// send sends a request that change has completed. An answer without an end, such
+// as a tail, ends with what is sent first.
+func (v *visit) send(target string, change func(*http.Request)) *httptest.ResponseRecorder {
+	ctx, cancel := context.WithCancel(v.t.Context())
+	defer cancel()
+	req := httptest.NewRequestWithContext(ctx, v.route.Method, target, http.NoBody)
+	change(req)
+	answer := &untilFlush{httptest.NewRecorder(), cancel}
 	v.world.Handler.ServeHTTP(answer, req)
-	return answer
+	return answer.ResponseRecorder
+}
+
+// untilFlush ends the request when its answer is first flushed.
+type untilFlush struct {
+	*httptest.ResponseRecorder
+	cancel func()
+}
+
+// Flush implements http.Flusher.
+func (r *untilFlush) Flush() {
+	r.ResponseRecorder.Flush()
+	r.cancel()
 }

@@ -308,7 +308,7 @@ func TestGo7PortalLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page := string(fetch(t, link.Link)); !strings.Contains(page, "<html") {
+	if page := visit(t, link.Link); !strings.Contains(page, "<html") {
 		t.Errorf("the link leads to %s", page)
 	}
 }

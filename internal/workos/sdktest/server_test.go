@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -264,6 +265,28 @@ func fetch(t *testing.T, address string) []byte {
 		t.Fatal(err)
 	}
 	return do(t, req)
+}
+
+// visit opens an address as a browser does, with cookies.
+func visit(t *testing.T, address string) string {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Client{Jar: jar}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %s, %v", address, res.StatusCode, page, err)
+	}
+	return string(page)
 }
 
 // eventually asks until it is told yes.

@@ -383,7 +383,10 @@ test('portal links', async () => {
     intent: 'audit_logs',
     returnUrl: 'https://product.example.com/settings',
   });
-  const res = await fetch(link);
+  const opened = await fetch(link, { redirect: 'manual' });
+  assert.equal(opened.status, 303);
+  const [cookie] = opened.headers.getSetCookie();
+  const res = await fetch(new URL(opened.headers.get('location'), link), { headers: { cookie: cookie.split(';')[0] } });
   assert.equal(res.status, 200);
   assert.match(res.headers.get('content-type'), /^text\/html/);
   assert.ok((await res.text()).includes(org.name));

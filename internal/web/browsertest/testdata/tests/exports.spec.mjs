@@ -1,0 +1,110 @@
+// Files made of the log.
+import { readFile } from 'node:fs/promises';
+import { test, expect, main, full, event, picture, contained, accessible } from '../stele.mjs';
+
+const exports_ = '/settings/security/exports';
+
+// table reads a CSV file as RFC 4180 has it: rows of cells.
+function table(text) {
+  const rows = [[]];
+  for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
+    rows.at(-1).push(quoted?.replaceAll('""', '"') ?? plain);
+    if (end !== ',') {
+      rows.push([]);
+    }
+  }
+  return rows.filter((row) => row.length > 1);
+}
+
+test.afterEach(() => main.stepExports(full)); // a test that failed holds nobody up
+
+async function download(page, name) {
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name }).click()]);
+  return { name: file.suggestedFilename(), text: await readFile(await file.path(), 'utf8') };
+}
+
+test('a CSV file, made with progress and downloaded, holds what the API finds', async ({ page, enter }) => {
+  await enter(full, { at: exports_ });
+  const q = '-action:audit_log.* -action:private_incident.*';
+  const wanted = (await main.entries(full, q, 1000)).sort((a, b) => a.seq - b.seq);
+  await main.holdExports(full);
+  await page.getByRole('link', { name: 'New export' }).click();
+  await page.getByLabel('Filter').fill(q);
+  await page.getByLabel('Time').selectOption({ label: 'All time' });
+  await expect(page.getByText(`It will hold about ${wanted.length.toLocaleString('en')} entries.`)).toBeVisible();
+  await page.getByText('Oldest first').click();
+  await page.getByRole('button', { name: 'Make export' }).click();
+
+  const bar = page.getByRole('progressbar');
+  await expect(bar).toHaveAttribute('value', '0');
+  await expect.poll(async () => {
+    await main.advance(2); // progress is kept once a second of the server's clock
+    await main.stepExports(full, 1);
+    return Number(await bar.getAttribute('value'));
+  }).toBeGreaterThan(0);
+  await expect(page.getByText(/^Time left$/)).toBeVisible();
+  await picture(page, 'export-running-desktop-light');
+  await accessible(page);
+  await main.stepExports(full);
+  await expect(page.getByRole('heading', { name: 'The file is ready' })).toBeVisible();
+  await expect(page.getByText(`.csv · ${wanted.length.toLocaleString('en')} rows`)).toBeVisible();
+
+  const file = await download(page, 'Download CSV');
+  expect(file.name).toMatch(/^org_corvane-audit-log-.*\.csv$/);
+  const [header, ...rows] = table(file.text);
+  const column = (row, name) => row[header.indexOf(name)];
+  expect(rows.map((row) => column(row, 'id'))).toEqual(wanted.map((entry) => entry.id));
+  expect(rows.map((row) => column(row, 'action'))).toEqual(wanted.map((entry) => entry.action));
+});
+
+test('a JSON file holds each entry as the API has it', async ({ page, enter }) => {
+  const org = await main.organization('Exporting Ltd', Array.from({ length: 30 }, (_, i) => event({ targets: [{ type: 'api_key', id: `k_${i}`, name: `key ${i}` }] })));
+  await enter(org, { at: exports_, person: { id: 'u_ada', name: 'Ada Tester' } });
+  await page.getByRole('link', { name: 'Make the first export' }).click();
+  await page.getByText('JSON lines').click();
+  await page.getByText('Oldest first').click();
+  await page.getByRole('button', { name: 'Make export' }).click();
+  await expect(page.getByRole('heading', { name: 'The file is ready' })).toBeVisible();
+  const file = await download(page, /^Download JSON/);
+  const rows = file.text.trimEnd().split('\n').map((line) => JSON.parse(line));
+  const entries = (await main.entries(org)).filter((entry) => entry.action === 'api_key.created').reverse();
+  expect(rows.filter((row) => row.action === 'api_key.created')).toEqual(entries);
+
+  // The list says who made it, and the log too.
+  await page.getByRole('link', { name: 'Exports' }).first().click();
+  await expect(page.getByRole('row').filter({ hasText: 'Ada Tester' })).toHaveCount(1);
+  const own = await main.entries(org, 'action:audit_log.*');
+  expect(own.map((entry) => [entry.action, entry.actor.id]).sort()).toEqual([
+    ['audit_log.export_downloaded', 'u_ada'], ['audit_log.exported', 'u_ada'], ['audit_log.opened', 'u_ada'],
+  ]);
+});
+
+test.describe('without scripts', () => {
+  test.use({ javaScriptEnabled: false });
+
+  test('an export can be made and downloaded', async ({ page, enter }) => {
+    const org = await main.organization('Plain Ltd', [event(), event()]);
+    await enter(org, { at: exports_ });
+    await page.getByRole('link', { name: 'Make the first export' }).click();
+    await page.getByRole('button', { name: 'Make export' }).click();
+    await expect(async () => {
+      await page.reload();
+      await expect(page.getByRole('heading', { name: 'The file is ready' })).toBeVisible({ timeout: 1000 });
+    }).toPass();
+    const file = await download(page, 'Download CSV');
+    expect(table(file.text).filter((row) => row.includes('api_key.created'))).toHaveLength(2);
+  });
+});
+
+test.describe('a filter that is wrong', () => {
+  test.use({ expected: /status of 400/ });
+
+  test('is said where it was typed', async ({ page, enter }) => {
+    await enter(full, { at: `${exports_}?new=1` });
+    await page.getByLabel('Filter').fill('actor.typo:x');
+    await page.getByRole('button', { name: 'Make export' }).click();
+    await expect(page.getByLabel('Filter')).toHaveValue('actor.typo:x');
+    await expect(page.getByLabel('Filter')).toHaveAttribute('aria-invalid', 'true');
+    await expect(page.getByRole('alert').filter({ hasText: 'actor.typo' })).toBeVisible();
+  });
+});

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/server"
+)
+
+// notice is a page that only says something.
+type notice struct {
+	Heading string
+	// Advice is what it means and what to do, by paragraph.
+	Advice []string
+	// Back leads to the product, and Retry asks for the same page again; ""
+	// when there is no way.
+	Back, Retry string
+	RequestID   string
+}
+
+// product is what to call the product.
+func (p *pages) product() string { return cmp.Or(p.Brand.ProductName, "your product") }
+
+// fail answers with a kind page: what happened, what to do, and who can help.
+// Scripts that ask for JSON get a problem document.
+func (p *pages) fail(w http.ResponseWriter, r *server.Request, f server.Failure) {
+	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+		server.Problem(w, r, f)
+		return
+	}
+	n := p.noticeOf(r, f.Error)
+	n.RequestID, n.Back = r.ID, p.wayBack(r)
+	if f.Status >= http.StatusInternalServerError && r.Method == http.MethodGet {
+		n.Retry = r.URL.RequestURI()
+	}
+	p.recognize(r)
+	if err := p.show(w, r, "notice", view{Title: n.Heading, Status: f.Status, Data: n}); err != nil {
+		http.Error(w, n.Heading, f.Status)
+	}
+}
+
+// recognize finds the session of someone who asked for a page that is not there,
+// so that they can go on from it.
+func (p *pages) recognize(r *server.Request) {
+	if r.Session != nil || r.Route != nil {
+		return
+	}
+	s, err := p.Sessions.Get(r.Context(), server.SessionOf(r.Request))
+	if err != nil {
+		return
+	}
+	o, err := p.Catalog.Organization(r.Context(), s.Organization)
+	if err != nil || o.CheckShow() != nil {
+		return
+	}
+	r.Session, r.Organization = s, o
+}
+
+// wayBack is where the person came from: the product's address in the session,
+// also one that has ended, or in the link, also one that is good no more.
+func (p *pages) wayBack(r *server.Request) string {
+	if r.Route != nil && r.Route.Pattern == LaunchPath {
+		portal, err := p.Signer.VerifyPortal(r.URL.Query().Get("token"))
+		if code := codeOf(err); err == nil || code == audit.CodeGone {
+			return safeURL(portal.ReturnURL)
+		}
+		return ""
+	}
+	return safeURL(p.Sessions.ReturnURL(r.Context(), server.SessionOf(r.Request)))
+}
+
+// noticeOf is what to say about an error.
+func (p *pages) noticeOf(r *server.Request, err *audit.Error) notice {
+	if r.Route != nil && r.Route.Pattern == LaunchPath {
+		if n, ok := p.linkNotice(err.Code); ok {
+			return n
+		}
+	}
+	switch err.Code {
+	case audit.CodeUnauthorized:
+		n := notice{Heading: "Your session has ended", Advice: []string{"Sessions end after some hours, and when you sign out.", p.newLink()}}
+		if embedded(r) {
+			n.Advice = append(n.Advice, "If you have only just opened it, your browser keeps no cookies for pages inside other pages: open the audit log in a window of its own.")
+		}
+		return n
+	case audit.CodeLogInactive:
+		return notice{Heading: "The audit log is not switched on", Advice: []string{
+			"What happens in your organization is recorded, and will be there when the log is switched on.",
+			"Ask an administrator of your organization, or the support of " + p.product() + ".",
+		}}
+	case audit.CodeNotFound:
+		return notice{Heading: "There is nothing here", Advice: []string{"The address may be mistyped, or what it named may be gone or another organization's."}}
+	case audit.CodeForbidden:
+		return p.forbidden(err)
+	case audit.CodeInternal, audit.CodeUnavailable, audit.CodeOverloaded:
+		return notice{Heading: "Something went wrong on our side", Advice: []string{
+			"Nothing is lost. Try again in a moment. If it goes on, give the support of " + p.product() + " the request id below.",
+		}}
+	}
+	return notice{Heading: "This did not work", Advice: []string{sentence(err.Message)}}
+}
+
+// newLink says where links come from.
+func (p *pages) newLink() string {
+	return "Go back to " + p.product() + " and open the audit log there: it makes a new link."
+}
+
+// linkNotice is what to say about a link that did not open.
+func (p *pages) linkNotice(code audit.Code) (notice, bool) {
+	give := "If you have no access there, ask an administrator of your organization: links are made for one person, who must not pass them on."
+	switch code {
+	case audit.CodeGone:
+		return notice{Heading: "This link has expired", Advice: []string{
+			"A link must be opened within minutes, so that an old one is worth nothing to whoever finds it.", p.newLink(), give,
+		}}, true
+	case audit.CodeConflict:
+		return notice{Heading: "This link was already used", Advice: []string{
+			"Each link opens once. If it was you who opened it, the page may still be there in another tab; if it was not, tell an administrator: the audit log shows who opened it.",
+			p.newLink(),
+		}}, true
+	case audit.CodeForbidden:
+		return notice{Heading: "This link does not work", Advice: []string{
+			"It is not complete, or was changed on the way.", p.newLink(), give,
+		}}, true
+	case audit.CodeNotFound:
+		return notice{Heading: "This link opens nothing any more", Advice: []string{
+			"The organization that it was made for is no longer there.", "Ask the support of " + p.product() + ".",
+		}}, true
+	}
+	return notice{}, false
+}
+
+func (p *pages) forbidden(err *audit.Error) notice {
+	if err.Field == server.CSRFField {
+		return notice{Heading: "This form is out of date", Advice: []string{
+			"It was sent from a page of another session, so nothing was changed. Go back, load the page again, and send it once more.",
+		}}
+	}
+	return notice{Heading: "You cannot open this", Advice: []string{
+		sentence(err.Message), "Who may do what is decided in " + p.product() + ": ask an administrator of your organization there.",
+	}}
+}
+
+// sentence is a message of an error as people write.
+func sentence(message string) string {
+	if message == "" {
+		return ""
+	}
+	return strings.ToUpper(message[:1]) + message[1:] + "."
+}
+
+// codeOf is the code of an error that may be shown; "" of others.
+func codeOf(err error) audit.Code {
+	if shown, ok := errors.AsType[*audit.Error](err); ok {
+		return shown.Code
+	}
+	return ""
+}

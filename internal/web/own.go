@@ -1,0 +1,155 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
+	"github.com/stelehq/stele/internal/server"
+)
+
+// The actions that the pages themselves record.
+const (
+	actionOpened           = "audit_log.opened"
+	actionExported         = "audit_log.exported"
+	actionExportDownloaded = "audit_log.export_downloaded"
+)
+
+// ownAction describes an action that this server records by itself, for the
+// catalogue: products register no schemas for these.
+type ownAction struct {
+	Action, Description string
+	// Targets and Metadata say what its events have, as a schema does.
+	Targets  []schema.Target
+	Metadata *schema.Property
+}
+
+// schema is what the catalogue shows of the action. It is not registered: own
+// events are not checked.
+func (o ownAction) schema() *schema.Schema {
+	return &schema.Schema{Action: o.Action, Version: 1, Description: o.Description, Targets: o.Targets, Metadata: o.Metadata}
+}
+
+// ownActions are all of them.
+func ownActions() []ownAction {
+	ofExport := []schema.Target{{Type: targetExport}}
+	return []ownAction{
+		{Action: actionOpened, Description: "Someone looked at the audit log. Recorded at most once an hour for each person."},
+		{Action: actionExported, Description: "Someone asked for an export of the audit log.", Targets: ofExport, Metadata: exportedMetadata()},
+		{Action: actionExportDownloaded, Description: "Someone downloaded the file of an export. Recorded once an hour, also when it is fetched in parts.", Targets: ofExport},
+	}
+}
+
+// maxAgentBytes is how much of a user agent an own entry keeps: real ones are
+// shorter, and a header may be longer than an event.
+const maxAgentBytes = 1024
+
+// personEvent is an event of what the person of a session does now: with the
+// person as actor, from where they are.
+func (p *pages) personEvent(r *server.Request, action string) audit.Event {
+	return audit.Event{
+		Action: action, Version: 1, OccurredAt: p.Now().UTC(), Actor: actorOf(r.Session),
+		Context: audit.Context{Location: p.clientAddress(r.Request), UserAgent: plain(r.UserAgent(), maxAgentBytes)},
+	}
+}
+
+// actorOf is the person of a session as an actor. When the product did not say
+// who it is, only the session is known.
+func actorOf(s *auth.Session) audit.Actor {
+	if s.PersonID == "" {
+		return audit.Actor{Type: "portal", ID: s.ID, Name: s.PersonName}
+	}
+	return audit.Actor{Type: "user", ID: s.PersonID, Name: s.PersonName}
+}
+
+// plain is text that an event can hold, of at most limit bytes.
+func plain(text string, limit int) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "")
+	}
+	return text
+}
+
+// openedEvery is how often looking at the log is recorded, for one person.
+const openedEvery = time.Hour
+
+// openings folds what people look at: that someone opened the log is an entry
+// once an hour, whatever they look at then. The log itself says when that was
+// last, so that a restart changes nothing; what is remembered here only saves
+// asking it.
+type openings struct {
+	seed  maphash.Seed
+	parts [64]struct {
+		mu   sync.Mutex // held while asking and recording, so that two pages at once make one entry
+		seen map[opening]time.Time
+	}
+}
+
+// opening is whose: an organization and an actor.
+type opening struct{ org, actorType, actorID string }
+
+// maxOpenings bounds what one part remembers. When it is full, it forgets all.
+const maxOpenings = 256
+
+// opened records that the person of a session looks at the log, unless that was
+// recorded within the hour. A disabled log takes no entries, this one included. What
+// else keeps it from being recorded, such as a full disk, is noted in the server's
+// own log, and reading goes on.
+func (p *pages) opened(r *server.Request) {
+	err := p.recordOpened(r.Context(), r)
+	if err != nil && !errors.Is(err, &audit.Error{Code: audit.CodeLogDisabled}) {
+		r.Log(slog.String("opened_not_recorded", err.Error()))
+	}
+}
+
+func (p *pages) recordOpened(ctx context.Context, r *server.Request) error {
+	e := p.personEvent(r, actionOpened)
+	who := opening{r.Session.Organization, e.Actor.Type, e.Actor.ID}
+	part := &p.openings.parts[maphash.Comparable(p.openings.seed, who)%uint64(len(p.openings.parts))]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if last, ok := part.seen[who]; ok && e.OccurredAt.Sub(last) < openedEvery {
+		return nil
+	}
+	last, err := p.lastOpened(ctx, who, e.OccurredAt.Add(-openedEvery))
+	if err != nil {
+		return err
+	}
+	if last.IsZero() {
+		if err := p.Journal.Record(ctx, who.org, e); err != nil {
+			return err
+		}
+		last = e.OccurredAt
+	}
+	if part.seen == nil || len(part.seen) >= maxOpenings {
+		part.seen = map[opening]time.Time{}
+	}
+	part.seen[who] = last
+	return nil
+}
+
+// lastOpened is when the log has it that someone opened it, after since; zero
+// when it has not.
+func (p *pages) lastOpened(ctx context.Context, who opening, since time.Time) (time.Time, error) {
+	page, err := p.Engine.Search(ctx, who.org, search.Request{Limit: 1, Query: audit.Query{
+		OccurredFrom: since.Add(time.Nanosecond),
+		Filters: []audit.Filter{
+			{Field: audit.FieldAction, Values: []string{actionOpened}},
+			{Field: audit.FieldActorType, Values: []string{who.actorType}},
+			{Field: audit.FieldActorID, Values: []string{who.actorID}},
+		},
+	}})
+	if err != nil || len(page.Entries) == 0 {
+		return time.Time{}, err
+	}
+	return time.Unix(0, page.Entries[0].OccurredAt).UTC(), nil
+}

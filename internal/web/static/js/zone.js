@@ -1,0 +1,63 @@
+// Notes the time zone to show times in for the server, which writes all times:
+// the browser's own, or UTC when that was chosen.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const key = "stele:zone";
+
+function choice() {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // not allowed: the browser's own
+  }
+}
+
+function choose(value) {
+  try {
+    if (value === "utc") localStorage.setItem(key, value);
+    else localStorage.removeItem(key);
+  } catch {
+    // lasts until the page closes
+  }
+  note(value);
+}
+
+const wanted = (value = choice()) => (value === "utc" ? "UTC" : zone);
+
+// note writes the cookie and reports whether that changed it.
+function note(value) {
+  const cookie = `stele_tz=${wanted(value)}`;
+  const had = document.cookie.split("; ").includes(cookie);
+  if (wanted(value)) document.cookie = `${cookie}; path=/settings/security; max-age=31536000; samesite=lax`;
+  return !had;
+}
+
+// A first visit was answered in UTC: it is shown again, in the zone.
+const changed = note(choice());
+const log = () => document.querySelector("[data-log]");
+
+async function again(address, push) {
+  const { go } = await import("./page.js");
+  await go(address, { push, focus: push ? "log-zone" : "" });
+}
+
+function prepare() {
+  for (const link of document.querySelectorAll("[data-zone-choice=local]")) {
+    link.hidden = zone === "UTC" && link.getAttribute("aria-current") !== "true";
+    if (link.getAttribute("aria-current") !== "true") link.textContent = zone;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("[data-zone-choice]");
+  if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  choose(link.dataset.zoneChoice);
+  const url = new URL(link.href);
+  url.searchParams.delete("tz"); // the cookie says it
+  if (log()) again(url.href, true);
+  else location.assign(url.href);
+});
+
+document.addEventListener("swapped", prepare);
+prepare();
+if (changed && log() && log().dataset.zone !== wanted() && !new URL(location.href).searchParams.has("tz")) again(location.href, false);

@@ -1,0 +1,56 @@
+package web_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/server/servertest"
+)
+
+// TestStrangersSeeNothing walks over every route for people as those who have no
+// session, an ended one, one of another organization or one that does not
+// suffice, and as other sites would make a browser ask. It holds promise 9 for
+// the pages.
+func TestStrangersSeeNothing(t *testing.T) {
+	s := openSite(t)
+	events := s.plainEvents("secret.plan_made", 3)
+	events[0].Targets[0].Name, events[0].Actor.Name = "Plan Zebra", "Quentin Unlikely"
+	s.record(t, "ours", events...)
+	entry := s.recorded(t, "ours", "secret.plan_made")[0].ID
+	ada := s.enter(t, "ours", auth.PersonManager, "u_ada_only", "Ada")
+	made := ada.make(url.Values{})
+	job := made[strings.LastIndex(made, "/")+1:]
+	ended := s.enter(t, "ours", auth.PersonManager, "u_ada_only", "Ada")
+	if err := s.people.End(t.Context(), ended.cookie); err != nil {
+		t.Fatal(err)
+	}
+	var routes []server.Route
+	for _, route := range s.Server.Routes() {
+		if route.Access.NeedsSession() {
+			routes = append(routes, route)
+		}
+	}
+	servertest.Walk(t, &servertest.World{
+		Handler: s, Routes: routes, Organization: "ours", Stranger: "theirs", Ended: ended.cookie,
+		Key: func(role auth.Role, org string) string {
+			secret, _, err := s.Auth.CreateKey(t.Context(), catalog.Key{Name: "test", Role: role, Organization: org})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return secret
+		},
+		Session: func(org string, role auth.PersonRole) (cookie, csrf string) {
+			v := s.enter(t, org, role, "u_walker", "Walker")
+			return v.cookie, v.csrf
+		},
+		Values: map[string]string{
+			"log.entry id": entry, "log.proof id": entry, "id": job, "action": "secret.plan_made",
+		},
+		Secrets: []string{"OURS", "Plan Zebra", "Quentin Unlikely", "u_ada_only", job, entry},
+	})
+	ada.get("/audit-log").want(t, 200) // nobody signed her out
+}
