@@ -170,11 +170,11 @@ var layers = []layer{
 	{
 		pkg:     "internal/stream/sink",
 		why:     "the destinations of streams, one file each; what to do about a failure is not theirs to say",
-		imports: []string{"audit", "internal/event", "internal/egress", "internal/stream/format"},
+		imports: []string{"audit", "internal/event", "internal/egress", "internal/stream/format", "internal/stream/format/securitylake"},
 		outside: []string{"net", "net/http", "syscall", "github.com/klauspost/compress", "github.com/minio/minio-go", "github.com/twmb/franz-go"},
 		inTests: []string{
 			"github.com/standard-webhooks/standard-webhooks", "github.com/rclone/gofakes3",
-			"go.opentelemetry.io/proto/slim/otlp", "google.golang.org/protobuf",
+			"go.opentelemetry.io/proto/slim/otlp", "google.golang.org/protobuf", "github.com/parquet-go/parquet-go",
 		},
 	},
 	{

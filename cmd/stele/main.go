@@ -2,8 +2,8 @@
 //
 // Exit codes: 0 everything worked; 1 it did not, and the last line on standard
 // error says why; 2 the command line or the environment is wrong; 3 a
-// verification or check found something wrong with the log; 4 an import
-// finished but some lines were refused.
+// verification or check found something wrong with the log, or something missing
+// at a stream's destination; 4 an import finished but some lines were refused.
 package main
 
 import (

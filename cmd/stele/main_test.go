@@ -49,13 +49,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready":  cmdReady,
-			"events": cmdEvents,
-			"fetch":  cmdFetch,
-			"alter":  cmdAlter,
-			"siem":   cmdSIEM,
-			"until":  cmdUntil,
-			"field":  cmdField,
+			"ready":   cmdReady,
+			"events":  cmdEvents,
+			"fetch":   cmdFetch,
+			"alter":   cmdAlter,
+			"siem":    cmdSIEM,
+			"until":   cmdUntil,
+			"field":   cmdField,
+			"falsify": cmdFalsify,
 		},
 	})
 }
@@ -119,8 +120,10 @@ func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // cmdSIEM starts a receiver of streams for the rest of the script, at $SIEM, and
-// writes its certificate: siem FILE. It refuses what holds "poison".
+// writes its certificate: siem FILE. It refuses what holds "poison", and keeps
+// the newest checkpoint in the file "note".
 func cmdSIEM(ts *testscript.TestScript, _ bool, args []string) {
+	note := regexp.MustCompile(`"type":"stele\.checkpoint".*"checkpoint":("(?:[^"\\]|\\.)*")`)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || bytes.Contains(body, []byte("poison")) || r.URL.Path == "/refuses" {
@@ -128,12 +131,25 @@ func cmdSIEM(ts *testscript.TestScript, _ bool, args []string) {
 			_, _ = fmt.Fprint(w, "indigestible")
 			return
 		}
+		if m := note.FindSubmatch(body); m != nil {
+			var text string
+			if err := json.Unmarshal(m[1], &text); err == nil {
+				_ = os.WriteFile(ts.MkAbs("note"), []byte(text), 0o600)
+			}
+		}
 		_, _ = fmt.Fprint(w, "thank you")
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("SIEM", server.URL)
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
+
+// cmdFalsify changes the root hash in a checkpoint: falsify FILE.
+func cmdFalsify(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(ts.ReadFile(args[0]), "\n")
+	lines[2] = "AAAA" + lines[2][4:]
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines, "\n")), 0o600))
 }
 
 // cmdField takes a member of the JSON object in a file into the environment:

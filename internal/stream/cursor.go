@@ -13,6 +13,9 @@ type cursor struct {
 	Next         uint64 `json:"next"`
 	// Frozen is the batch in flight.
 	Frozen *frozen `json:"frozen,omitempty"`
+	// Like is how events of a batch that was given up are encoded: it may have
+	// arrived, and what comes again is to be the same.
+	Like *likeness `json:"like,omitempty"`
 	// Suspect is a range that a receiver refused as a whole.
 	Suspect *suspect `json:"suspect,omitempty"`
 	// Skipped are ranges not delivered because the destination does not take
@@ -62,6 +65,39 @@ type frozen struct {
 	// Changed says that the log gives other bytes than before the first
 	// attempt: details were erased meanwhile.
 	Changed bool `json:"changed,omitempty"`
+}
+
+// likeness is what the encoding of events below To follows from, beside the log.
+type likeness struct {
+	To            uint64 `json:"to"`
+	Shape         int    `json:"shape"`
+	FormatVersion int    `json:"format_version"`
+	Name          string `json:"name,omitempty"`
+	Product       string `json:"product,omitempty"`
+	Server        string `json:"server,omitempty"`
+}
+
+// giveUp drops the frozen batch, so that others are made of its events.
+func (c *cursor) giveUp() {
+	fz := c.Frozen
+	c.Frozen = nil
+	if fz.Note != "" || c.Like != nil && c.Like.Shape == fz.Shape && c.Like.To >= fz.To {
+		return
+	}
+	c.Like = &likeness{
+		To: fz.To, Shape: fz.Shape, FormatVersion: fz.FormatVersion, Name: fz.Name, Product: fz.Product, Server: fz.Server,
+	}
+}
+
+// alike makes a new batch like the one before it, where it is of the same
+// events.
+func (c *cursor) alike(fz *frozen, next uint64) {
+	like := c.Like
+	if like == nil || like.Shape != fz.Shape || next >= like.To {
+		c.Like = nil
+		return
+	}
+	fz.FormatVersion, fz.Name, fz.Product, fz.Server = like.FormatVersion, like.Name, like.Product, like.Server
 }
 
 // suspect is a range that holds an event which the receiver refuses, while it

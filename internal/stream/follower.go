@@ -102,20 +102,22 @@ func (f *follower) due(ctx context.Context, now time.Time, slow bool) (bool, err
 	f.s.mu.Lock()
 	waiting := f.running || f.parked || f.notBefore.After(now) && !f.flushing
 	seen := f.seen
+	level := f.shown.LagEvents == 0 && f.oldest.IsZero()
 	f.s.mu.Unlock()
-	if slow {
+	grown := true
+	if f.org != "" {
+		size, err := f.s.size(ctx, f.org)
+		if err != nil {
+			return false, err
+		}
+		grown = size > seen
+	}
+	if slow && (waiting || grown || !level) { // otherwise there is no lag, as before
 		if err := f.measure(ctx); err != nil {
 			return false, err
 		}
 	}
-	switch {
-	case waiting:
-		return false, nil
-	case f.org == "":
-		return slow, nil
-	}
-	size, err := f.s.size(ctx, f.org)
-	return err == nil && size > seen, err
+	return !waiting && grown && (slow || f.org != ""), nil
 }
 
 // size is the size of a log.

@@ -33,6 +33,8 @@ type gathering struct {
 	query  audit.Query
 	// maxEvents and maxBytes end the batch; 0 is no limit.
 	maxEvents, maxBytes int
+	// step is how many entries are read at first, from 1.
+	step uint64
 
 	buf   []byte
 	ends  []int // of the events in buf
@@ -44,9 +46,26 @@ type gathering struct {
 	full bool
 }
 
-// gather collects entries of a lane with from ≤ seq < to.
+// gather collects entries of a lane with from ≤ seq < to. It reads in steps that
+// begin with as many entries as the batch is likely to take and grow while they
+// hold few that match: a scan reads ahead, and what is read for nothing is time
+// of a processor.
 func (g *gathering) gather(ctx context.Context, org string, from, to uint64) error {
 	g.to = to
+	step := g.step
+	for at := from; at < to && !g.full; at += step {
+		if at > from {
+			step *= 2
+		}
+		if err := g.scan(ctx, org, at, min(to, at+step)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan collects entries of a range.
+func (g *gathering) scan(ctx context.Context, org string, from, to uint64) error {
 	for e, err := range g.f.s.cfg.Scanner.Scan(ctx, org, g.query, from, to, false) {
 		if err != nil {
 			return fmt.Errorf("read log of %s: %w", org, err)
@@ -157,6 +176,10 @@ func (f *follower) freeze(ctx context.Context, b *inflight, size uint64) (time.T
 	if err != nil {
 		return time.Time{}, err
 	}
+	ln.cur.alike(fz, max(ln.cur.Next, ln.scanned))
+	if old, ok := f.s.cfg.Formats.Get(fz.Format, fz.FormatVersion); ok {
+		fm = old
+	}
 	q, err := query(fz.Filter)
 	if err != nil {
 		return time.Time{}, err
@@ -165,6 +188,8 @@ func (f *follower) freeze(ctx context.Context, b *inflight, size uint64) (time.T
 		from, end := ln.span(size)
 		g := &gathering{f: f, fz: fz, format: fm, query: q}
 		g.maxEvents, g.maxBytes = f.bounds(ln.cur)
+		g.step = ln.likely(g.maxEvents)
+		g.buf = make([]byte, 0, ln.bytes+ln.bytes/8)
 		if err := g.gather(ctx, ln.cur.Organization, from, end); err != nil {
 			return time.Time{}, err
 		}
@@ -259,7 +284,18 @@ func (f *follower) seal(b *inflight, g *gathering, from uint64) {
 	fz.Since = g.meta[0].ReceivedAt
 	fz.Digest = sha256.Sum256(g.buf)
 	ln.cur.Frozen, ln.cur.Next, ln.dirty = fz, from, true
+	ln.width, ln.bytes = g.to-from, g.bytes
 	f.ready(b, g)
+}
+
+// likely is how many entries the next batch will cover, as far as the last one
+// tells.
+func (ln *lane) likely(maxEvents int) uint64 {
+	const least, most = 64, 4096
+	if ln.width > 0 {
+		return max(ln.width+ln.width/8, least)
+	}
+	return uint64(min(max(maxEvents, least), most))
 }
 
 // ready makes what is sent of what was gathered.
@@ -294,7 +330,7 @@ func (f *follower) refill(ctx context.Context, b *inflight) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	g := &gathering{f: f, fz: fz, format: fm, query: q}
+	g := &gathering{f: f, fz: fz, format: fm, query: q, step: max(fz.To-fz.From, 1), buf: make([]byte, 0, fz.Bytes)}
 	if err := g.gather(ctx, ln.cur.Organization, fz.From, fz.To); err != nil {
 		return false, err
 	}
@@ -305,7 +341,8 @@ func (f *follower) refill(ctx context.Context, b *inflight) (bool, error) {
 		return false, nil
 	}
 	if f.tooOld(g) {
-		ln.cur.Frozen, ln.scanned, ln.dirty = nil, fz.From, true
+		ln.cur.giveUp()
+		ln.scanned, ln.dirty = fz.From, true
 		return false, nil
 	}
 	if digest := sha256.Sum256(g.buf); !bytes.Equal(digest[:], fz.Digest[:]) {

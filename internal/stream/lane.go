@@ -21,6 +21,9 @@ type lane struct {
 	gone bool
 	// scanned ≥ cur.Next: nothing between the two matches.
 	scanned uint64
+	// width is how many entries the last batch covered, bytes its size.
+	width uint64
+	bytes int
 	// witness says that a checkpoint is due.
 	witness bool
 }
@@ -48,7 +51,10 @@ func (f *follower) loadLanes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.lanes = append(f.lanes, &lane{key: c.Key, rev: c.Rev, cur: &c.Value, scanned: c.Value.Next})
+		f.lanes = append(f.lanes, &lane{
+			key: c.Key, rev: c.Rev, cur: &c.Value, scanned: c.Value.Next,
+			witness: f.st.Checkpoints && c.Value.Witness < c.Value.Next,
+		})
 	}
 	for r, err := range catalog.All[Replay](ctx, f.s.cfg.KV, prefixReplay+f.id+"/", "") {
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -334,6 +335,82 @@ func TestDeleteFails(t *testing.T) {
 			}
 		}
 		closed(t, s)
+	})
+}
+
+// TestLanded holds that a change whose outcome the store did not tell is lived by.
+func TestLanded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, sc := newWorld("org_1"), &script{}
+		kv := &faultyKV{Memory: storetest.NewMemory()}
+		var countdown atomic.Int64
+		kv.fault = func() (bool, bool) { return false, countdown.Add(-1) == 0 }
+		s := open(t, config(t, kv, w, sc.kind()))
+		countdown.Store(2) // after the cursor
+		st := create(t, s, "org_1", spec(StartNow))
+		w.add("org_1", 1)
+		time.Sleep(time.Minute)
+		countdown.Store(1)
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, "ada"); !errors.Is(err, errStore) {
+			t.Errorf("error %v", err)
+		}
+		w.add("org_1", 1)
+		time.Sleep(time.Minute)
+		diff(t, sc.seqs(), seqsFrom(0, 1))
+		closed(t, s)
+	})
+}
+
+// TestCheckpointsSwitchedOn holds that a stream that is told to send checkpoints
+// sends one of what it has delivered, and no second one of the same log.
+func TestCheckpointsSwitchedOn(t *testing.T) {
+	mood(t, func(t *testing.T, s *Streams, w moody, sc *script, _ Config) {
+		st := create(t, s, "org_1", spec(StartBeginning))
+		w.add("org_1", 3)
+		time.Sleep(time.Minute)
+		for range 2 {
+			_, err := s.Update(t.Context(), "org_1", st.ID, "ada", func(sp *Spec) error {
+				sp.Checkpoints, sp.Name = true, sp.Name+"x"
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		var notes int
+		for _, b := range sc.batches() {
+			if b.Checkpoint != nil {
+				notes++
+			}
+		}
+		if notes != 1 {
+			t.Errorf("%d checkpoints", notes)
+		}
+	})
+}
+
+// TestList holds that streams are listed oldest first, and those of others not.
+func TestList(t *testing.T) {
+	mood(t, func(t *testing.T, s *Streams, _ moody, _ *script, cfg Config) {
+		var want []string
+		for range 5 {
+			want = append(want, create(t, s, "org_1", spec(StartNow)).ID)
+			create(t, s, "org_2", spec(StartNow))
+			create(t, s, "", spec(StartNow))
+			time.Sleep(time.Second)
+		}
+		closed(t, s)
+		s = open(t, cfg)
+		defer closed(t, s)
+		all, err := s.List(t.Context(), "org_1")
+		var got []string
+		for _, st := range all {
+			got = append(got, st.ID)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, want %v: %v", got, want, err)
+		}
 	})
 }
 

@@ -58,7 +58,9 @@ func (s *Streams) Create(ctx context.Context, org string, spec Spec, by string) 
 		return nil, err
 	}
 	if err := s.cfg.KV.Apply(ctx, record, h, note); err != nil {
-		return nil, fmt.Errorf("create stream: %w", err)
+		if _, lost := s.load(ctx, org, st.ID); lost != nil { // otherwise it landed
+			return nil, fmt.Errorf("create stream: %w", err)
+		}
 	}
 	s.kickTeller()
 	s.follow(st)
@@ -135,14 +137,23 @@ func (s *Streams) load(ctx context.Context, org, id string) (catalog.Stored[Stre
 // List lists the streams of an organization, "" being the operator's, oldest
 // first.
 func (s *Streams) List(ctx context.Context, org string) ([]*Stream, error) {
+	s.mu.Lock()
+	var ids []string
+	for f := range s.byOrg[org] {
+		ids = append(ids, f.id)
+	}
+	s.mu.Unlock()
+	slices.Sort(ids) // by their times
 	var list []*Stream
-	for st, err := range catalog.All[Stream](ctx, s.cfg.KV, prefixStream, "") {
+	for _, id := range ids {
+		st, err := s.Get(ctx, org, id)
+		if isNotFound(err) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
-		if st.Value.Organization == org {
-			list = append(list, &st.Value)
-		}
+		list = append(list, st)
 	}
 	return list, nil
 }
@@ -176,6 +187,7 @@ func (s *Streams) change(ctx context.Context, org, id string, edit func(*Stream)
 			continue
 		}
 		if err != nil {
+			s.wake(id, true) // it may have landed
 			return nil, fmt.Errorf("change stream: %w", err)
 		}
 		s.kickTeller()

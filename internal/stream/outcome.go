@@ -272,7 +272,8 @@ func (f *follower) halve(b *inflight, class sink.Class, answer sink.Answer, late
 		ln.cur.Suspect = &suspect{To: fz.To, Events: len(b.batch.Events)}
 	}
 	ln.scanned = fz.From
-	ln.cur.Frozen, ln.dirty, ln.look = nil, true, true
+	ln.cur.giveUp()
+	ln.dirty, ln.look = true, true
 	f.turn-- // the same lane goes on
 	f.turn = max(f.turn, 0)
 	return nil

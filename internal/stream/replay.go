@@ -166,6 +166,7 @@ func (s *Streams) startReplay(ctx context.Context, st *Stream, r Replay) (Replay
 	}
 	changes := append([]catalog.Change{record, note}, oldReplays(st.ID, all)...)
 	if err := s.cfg.KV.Apply(ctx, changes...); err != nil {
+		s.wake(st.ID, false) // it may have landed
 		return Replay{}, fmt.Errorf("start replay: %w", err)
 	}
 	s.kickTeller()

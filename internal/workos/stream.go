@@ -54,6 +54,8 @@ func streamType(kind string) string {
 		return "GoogleCloudStorage"
 	case "microsoft_sentinel":
 		return "AzureSentinel"
+	case "snowflake":
+		return "Snowflake"
 	default:
 		return "GenericHttps"
 	}

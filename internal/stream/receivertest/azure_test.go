@@ -138,7 +138,7 @@ func TestAzuriteAccountKey(t *testing.T) {
 	a := newAzurite(t)
 	a.prepare()
 	s := newScene(t)
-	s.record(makeEvents(t, 300, false))
+	s.record(allEvents(false)[:300])
 	s.delivered(s.create("azure_blob", "", a.settings("account_key", base64.StdEncoding.EncodeToString(a.key))))
 	sameEvents(t, a.lines(), s.native())
 }

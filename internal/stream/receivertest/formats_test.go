@@ -19,7 +19,7 @@ func TestFormatsArriveValid(t *testing.T) {
 	server := newS3(t)
 	server.start()
 	s := newScene(t)
-	s.record(makeEvents(t, 2000, false))
+	s.record(allEvents(false)[:2000])
 	checks := map[string]func(line string) []string{"ecs": ecsFaults(t)}
 	for _, version := range ocsf.Versions() {
 		schema, err := ocsf.Load(version)
@@ -101,7 +101,7 @@ func TestCheckpointsArrive(t *testing.T) {
 	server := newS3(t)
 	server.start()
 	s := newScene(t)
-	s.record(makeEvents(t, 300, false))
+	s.record(allEvents(false)[:300])
 	st, err := s.streams.Create(t.Context(), organization, stream.Spec{
 		Kind: "s3", Settings: server.settings(), Start: stream.Start{Kind: stream.StartBeginning}, Checkpoints: true,
 	}, "ada")

@@ -102,6 +102,15 @@ func (p *program) stop() {
 	}
 }
 
+// kill ends it at once.
+func (p *program) kill() {
+	p.t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.exited
+}
+
 func listens(address string) bool {
 	conn, err := net.DialTimeout("tcp", address, time.Second)
 	if err != nil {
@@ -113,7 +122,7 @@ func listens(address string) bool {
 // freeAddress is an address on the loopback interface that nothing listens at. Its
 // port is below those that systems give to outgoing connections, so that it is
 // still free when a receiver comes back.
-func freeAddress(t *testing.T) (address, port string) {
+func freeAddress(t testing.TB) (address, port string) {
 	t.Helper()
 	for range 1000 {
 		port = strconv.Itoa(20_000 + mathrand.IntN(12_000))
@@ -138,7 +147,7 @@ type certificate struct {
 	pem               string
 }
 
-func newCertificate(t *testing.T) certificate {
+func newCertificate(t testing.TB) certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -169,7 +178,7 @@ func newCertificate(t *testing.T) certificate {
 }
 
 // trusting is a configuration that trusts only this certificate.
-func (c certificate) trusting(t *testing.T) *tls.Config {
+func (c certificate) trusting(t testing.TB) *tls.Config {
 	t.Helper()
 	config, err := egress.TLS([]byte(c.pem), nil, nil)
 	if err != nil {
@@ -178,7 +187,7 @@ func (c certificate) trusting(t *testing.T) *tls.Config {
 	return config
 }
 
-func writeFile(t *testing.T, path, text string) {
+func writeFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ const total = 10_000
 func roundTrip(t *testing.T, r receiver) *scene {
 	t.Helper()
 	s := newScene(t)
-	events := makeEvents(t, total, r.recent)
+	events := allEvents(r.recent)
 	s.record(events[:2000])
 	r.start()
 	var st *stream.Stream
@@ -130,10 +131,23 @@ func sameEvents(t *testing.T, got, want []string) {
 	}
 }
 
+// allEvents are the events of a round trip. They are made once: that takes longer
+// than delivering them.
+func allEvents(recent bool) []*audit.Event {
+	if recent {
+		return recentEvents()
+	}
+	return yearOfEvents()
+}
+
+var (
+	recentEvents = sync.OnceValue(func() []*audit.Event { return makeEvents(total, true) })
+	yearOfEvents = sync.OnceValue(func() []*audit.Event { return makeEvents(total, false) })
+)
+
 // makeEvents makes events as products send them, a year of them or lately, every
 // twentieth as nasty as a valid one gets.
-func makeEvents(t *testing.T, n int, recent bool) []*audit.Event {
-	t.Helper()
+func makeEvents(n int, recent bool) []*audit.Event {
 	g := workload.New(1, n)
 	nasty := eventtest.Events()
 	began := time.Now().Add(-4 * time.Hour).Truncate(time.Millisecond)
@@ -143,7 +157,7 @@ func makeEvents(t *testing.T, n int, recent bool) []*audit.Event {
 		if i%20 == 19 {
 			e = nasty.Example(i)
 		} else if err := json.Unmarshal(g.For(nil), e); err != nil {
-			t.Fatal(err)
+			panic("the workload makes what is no event: " + err.Error())
 		}
 		if recent {
 			e.OccurredAt = began.Add(time.Duration(i) * time.Millisecond)

@@ -29,15 +29,15 @@ const (
 
 // scene is one log with its streams: the real ledger on the real store.
 type scene struct {
-	t       *testing.T
+	t       testing.TB
 	store   *pebblestore.Store
 	ledger  *ledger.Ledger
 	streams *stream.Streams
 }
 
 // newScene makes a scene. Entries are received late: destinations that gather
-// events for a while are sent them at once.
-func newScene(t *testing.T) *scene {
+// events for a while are sent them at once. tune may change how streams are run.
+func newScene(t testing.TB, tune ...func(*stream.Config)) *scene {
 	t.Helper()
 	const late = 2 * time.Hour
 	s := &scene{t: t}
@@ -69,19 +69,23 @@ func newScene(t *testing.T) *scene {
 	must(err)
 	keys, err := stream.ParseKeyring(stream.NewKey("test"))
 	must(err)
-	s.streams, err = stream.Open(t.Context(), stream.Config{
+	cfg := stream.Config{
 		KV: s.store, Log: s.ledger, Scanner: s.store, Directory: directory{}, Kinds: sink.Standard(), Formats: formats, Keys: keys,
 		Dial: guard.Dial, Server: "stele.example.com", Product: "1.0", Poll: time.Second,
 		Logger: slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Now:    time.Now, Rand: func() float64 { return 0 }, // no pauses longer than a receiver asks for
-	})
+	}
+	for _, change := range tune {
+		change(&cfg)
+	}
+	s.streams, err = stream.Open(t.Context(), cfg)
 	must(err)
 	t.Cleanup(func() { must(s.streams.Close()) })
 	return s
 }
 
 // logWriter shows what the engine logs, with the test.
-type logWriter struct{ t *testing.T }
+type logWriter struct{ t testing.TB }
 
 func (w logWriter) Write(line []byte) (int, error) {
 	_, err := fmt.Fprint(w.t.Output(), string(line))
@@ -200,20 +204,20 @@ func (s *scene) delivered(st *stream.Stream) stream.Status {
 const (
 	// patience is how long a test waits for what takes well under a second on
 	// an idle machine.
-	patience = 90 * time.Second
-	interval = 10 * time.Millisecond
+	patience = 2 * time.Minute
+	// Between two looks, which may cost something, the pause grows.
+	firstPause = 5 * time.Millisecond
+	longPause  = 250 * time.Millisecond
 )
 
 // waitFor looks until a condition of another process holds; state says how it is
 // when it never does.
-func waitFor(t *testing.T, what string, holds func() bool, state func() string) {
+func waitFor(t testing.TB, what string, holds func() bool, state func() string) {
 	t.Helper()
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	late := time.After(patience)
-	for !holds() {
+	for pause := firstPause; !holds(); pause = min(2*pause, longPause) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-late:
 			t.Fatalf("after %s it does not hold that %s: %s", patience, what, state())
 		case <-t.Context().Done():

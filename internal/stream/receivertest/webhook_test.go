@@ -88,7 +88,7 @@ func TestWebhookVerifiers(t *testing.T) {
 		return sink.Values{"url": "https://" + e.address + "/audit?token=t0ken-of-the-customer", "signing_secret": secret, "ca_certificate": e.cert.pem}
 	}
 	roundTrip(t, receiver{
-		kind: "webhook", settings: settings(hookSecret), wrong: settings(oldHookSecret), says: "Check the signing secret",
+		kind: "webhook", settings: settings(hookSecret), wrong: settings(oldHookSecret), says: "Check the credentials on both sides",
 		start: e.start, stop: e.stop, received: e.events, expected: (*scene).native,
 	})
 	seen := map[string]bool{}
@@ -105,7 +105,7 @@ func TestWebhookVerifiers(t *testing.T) {
 func TestWebhookRotation(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.record(makeEvents(t, 250, false))
+	s.record(allEvents(false)[:250])
 	for _, secret := range []string{oldHookSecret, hookSecret} {
 		e := newEndpoint(t, secret)
 		e.start()

@@ -28,8 +28,9 @@ type azureFake struct {
 	objects gcsFake // what it holds, read as lines
 	page    int
 
-	mu   sync.Mutex
-	fail string // a code to answer with
+	mu     sync.Mutex
+	fail   string // a code to answer with
+	tokens int    // given out; only the last is known
 }
 
 func newAzureFake(t *testing.T) *azureFake {
@@ -51,7 +52,8 @@ func (a *azureFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answerf(w, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}`)
 			return
 		}
-		answerf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ.azure"}`)
+		a.tokens++
+		answerf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ.azure-%d"}`, a.tokens)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -61,11 +63,15 @@ func (a *azureFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key, ok := strings.CutPrefix(r.URL.Path, "/audit")
 	switch {
 	case a.fail != "":
-		a.refuse(w, 403, a.fail, "No.")
+		a.refuse(w, 403, a.fail, "No. c2lnbmF0dXJlc2VjcmV0+=")
 	case r.Header.Get("X-Ms-Version") != "2023-11-03" || r.Header.Get("X-Ms-Date") != "Fri, 20 Nov 2026 10:30:00 GMT":
 		a.refuse(w, 400, "MissingRequiredHeader", "A required header is missing.")
 	case !a.knows(r, len(body)):
-		a.refuse(w, 403, "AuthenticationFailed", "Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.")
+		status := 403
+		if strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+			status = 401
+		}
+		a.refuse(w, status, "AuthenticationFailed", "Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.")
 	case !ok:
 		a.refuse(w, 404, "ContainerNotFound", "The specified container does not exist.")
 	case r.Method == http.MethodGet:
@@ -79,10 +85,10 @@ func (a *azureFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // have it.
 func (a *azureFake) knows(r *http.Request, length int) bool {
 	auth := r.Header.Get("Authorization")
-	switch auth {
-	case "Bearer eyJ.azure":
-		return true
-	case "":
+	if strings.HasPrefix(auth, "Bearer ") {
+		return auth == fmt.Sprintf("Bearer eyJ.azure-%d", a.tokens)
+	}
+	if auth == "" {
 		return r.URL.Query().Get("sig") == "c2lnbmF0dXJlc2VjcmV0+="
 	}
 	text := r.Method + "\n\n\n"
@@ -213,10 +219,16 @@ func TestAzureBlobRefusals(t *testing.T) {
 		"SomethingNew":                    {Invalid, "SomethingNew"}, // by its status
 	} {
 		a.fail = code
-		refuse(t, k, batch(t, 0, 1), c.class, c.says, code)
+		hidden(t, []string{"c2lnbmF0dXJlc2VjcmV0"}, refuse(t, k, batch(t, 0, 1), c.class, c.says, code).Message)
 	}
 	a.fail = ""
 	refuse(t, open(t, AzureBlob(), azureSettings(srv.URL, ca, Values{"sas_token": azureSAS, "container": "other"})), batch(t, 0, 1), Invalid, "Check the container's name")
+	// A token that is refused is replaced at the next attempt.
+	e := open(t, AzureBlob(), azureSettings(srv.URL, ca, Values{"tenant_id": "t-1", "client_id": "c-1", "client_secret": "azure~secret"}))
+	send(t, e, batch(t, 0, 1))
+	a.tokens = 7
+	refuse(t, e, batch(t, 1, 1), Invalid)
+	send(t, e, batch(t, 1, 1))
 	k.(*azureBlob).now = func() time.Time { return clock().AddDate(0, 6, 0) }
 	if e := refuse(t, k, batch(t, 0, 1), Invalid, "1 January 2027", "Make a new one"); e.Code != "sas_expired" {
 		t.Errorf("code %s", e.Code)

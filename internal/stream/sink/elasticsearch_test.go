@@ -45,7 +45,7 @@ func (s *bulk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(lines[i], &op); err != nil || op.Create.ID == "" {
 			s.t.Fatalf("action %s", lines[i])
 		}
-		rest, ok := strings.CutPrefix(string(lines[i+1]), `{"@timestamp":"2026-11-20T10:30:00.`)
+		rest, ok := strings.CutPrefix(string(lines[i+1]), `{"@timestamp":"2026-11-20T10:30:`)
 		_, doc, _ := strings.Cut(rest, `",`)
 		status, more := 201, ""
 		switch id := op.Create.ID; {

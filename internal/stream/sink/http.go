@@ -159,6 +159,14 @@ func (c *client) sentence(r *reply, todo string) string {
 // here use: {"error":{"message":…}}, {"errors":[{"detail":…}]}, {"errors":["…"]},
 // {"message":…}. It is "" where there is none.
 func saidIn(body []byte) string {
+	const deepest = 4 // each level is read again
+	return saidWithin(body, deepest)
+}
+
+func saidWithin(body []byte, depth int) string {
+	if depth == 0 {
+		return ""
+	}
 	var said struct {
 		Error   json.RawMessage   `json:"error"`
 		Errors  []json.RawMessage `json:"errors"`
@@ -172,7 +180,7 @@ func saidIn(body []byte) string {
 		return text
 	}
 	for _, inner := range append([]json.RawMessage{said.Error}, said.Errors...) {
-		if text := saidIn(inner); text != "" {
+		if text := saidWithin(inner, depth-1); text != "" {
 			return text
 		}
 	}

@@ -12,9 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -261,8 +259,8 @@ func (s *kafka) produce(ctx context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-// connect makes a client and asks for the topic, so that what is wrong with
-// addresses, credentials and topic is known at once and in the broker's words.
+// connect makes a client and asks a broker something, so that what is wrong with
+// addresses and credentials is known at once: the client tries producing on.
 func (s *kafka) connect(ctx context.Context) error {
 	codecs := map[string]kgo.CompressionCodec{
 		"snappy": kgo.SnappyCompression(), "gzip": kgo.GzipCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
@@ -290,20 +288,7 @@ func (s *kafka) connect(ctx context.Context) error {
 		return fmt.Errorf("kafka client: %w", err)
 	}
 	s.client = client
-	req := kmsg.NewPtrMetadataRequest()
-	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = new(s.topic)
-	req.Topics = append(req.Topics, topic)
-	res, err := req.RequestWith(ctx, client)
-	if err != nil {
-		return err
-	}
-	for i := range res.Topics {
-		if code := res.Topics[i].ErrorCode; code != 0 && !passing(code) {
-			return kerr.ErrorForCode(code)
-		}
-	}
-	return nil
+	return client.Ping(ctx)
 }
 
 // dial connects to a broker, one of the settings or one that another has named.

@@ -77,6 +77,7 @@ func values(records []*kgo.Record) []string {
 }
 
 func TestKafka(t *testing.T) {
+	t.Parallel()
 	c, v := brokers(t)
 	for _, codec := range []string{"snappy", "gzip", "lz4", "zstd", "none"} {
 		v["compression"] = codec
@@ -122,6 +123,7 @@ func TestKafka(t *testing.T) {
 
 // TestKafkaCodes: what brokers answer to a batch.
 func TestKafkaCodes(t *testing.T) {
+	t.Parallel()
 	c, v := brokers(t)
 	s := open(t, Kafka(), v)
 	var code atomic.Int32
@@ -180,6 +182,7 @@ func produced(t *testing.T, req kmsg.Request, code int16) kmsg.Response {
 }
 
 func TestKafkaAccess(t *testing.T) {
+	t.Parallel()
 	c, v := brokers(t)
 	with := func(name, value string) Sink {
 		changed := Values{name: value}
@@ -227,6 +230,7 @@ func TestKafkaAccess(t *testing.T) {
 // TestKafkaAdvertised: the address that a broker names is judged as that of the
 // settings is.
 func TestKafkaAdvertised(t *testing.T) {
+	t.Parallel()
 	c, v := brokers(t)
 	node := (c.LeaderFor("audit", 0) + 1) % 3
 	seed := c.ListenAddrs()[node]
@@ -261,6 +265,7 @@ func TestKafkaAdvertised(t *testing.T) {
 
 // TestKafkaAway: brokers that hang, that are gone, and that come back.
 func TestKafkaAway(t *testing.T) {
+	t.Parallel()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -300,6 +305,7 @@ func TestKafkaAway(t *testing.T) {
 }
 
 func TestKafkaSettings(t *testing.T) {
+	t.Parallel()
 	k := Kafka()
 	for name, v := range map[string]Values{
 		"brokers":   {"brokers": "kafka.example.com", "topic": "t", "username": "u", "password": "p"},
@@ -316,6 +322,7 @@ func TestKafkaSettings(t *testing.T) {
 }
 
 func TestEventHubs(t *testing.T) {
+	t.Parallel()
 	srv, ca := server(t, http.NotFoundHandler())
 	const text = "Endpoint=sb://127.0.0.1:%s/;SharedAccessKeyName=stele;SharedAccessKey=c2VjcmV0LWtleQ==;EntityPath=audit"
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -47,12 +47,6 @@ func kafkaCodes() map[*kerr.Error]codeMeaning {
 	}
 }
 
-// passing reports whether a code passes by itself, such as that of an election.
-func passing(code int16) bool {
-	e := kerr.TypedErrorForCode(code)
-	return e != nil && e.Retriable && e != kerr.UnknownTopicOrPartition && e != kerr.UnknownTopicID
-}
-
 // explain makes an error of what a batch failed with.
 func (s *kafka) explain(ctx context.Context, err error) *Error {
 	s.mu.Lock()

@@ -229,6 +229,7 @@ type dcr struct {
 	mu     sync.Mutex
 	events []string
 	last   map[string]json.RawMessage
+	quiet  bool // says 404 to what is too large
 }
 
 func (d *dcr) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -255,6 +256,9 @@ func (d *dcr) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path != "/dataCollectionRules/dcr-0123456789abcdef/streams/Custom-SteleAudit_CL" || r.URL.Query().Get("api-version") != "2023-01-01":
 		http.Error(w, `{"error":{"code":"NotFound"}}`, http.StatusNotFound)
 		return
+	case d.quiet && len(body) > 1000:
+		http.Error(w, `{"error":{"code":"NotFound","message":"Resource was not found."}}`, http.StatusNotFound)
+		return
 	case err != nil || len(body) > 1<<20 || size > 1<<20:
 		http.Error(w, `{"error":{"code":"ContentLengthLimitExceeded"}}`, http.StatusRequestEntityTooLarge)
 		return
@@ -269,17 +273,30 @@ func (d *dcr) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+func sentinelSettings(url, ca string) Values {
+	return Values{
+		"endpoint": url, "authority": url, "ca_certificate": ca, "tenant_id": "tenant-1", "client_id": "client-1",
+		"client_secret": "azure~secret", "rule_id": "dcr-0123456789abcdef", "stream_name": "Custom-SteleAudit_CL",
+	}
+}
+
+func TestSentinelNotFound(t *testing.T) {
+	d := &dcr{t: t, quiet: true}
+	srv, ca := server(t, d)
+	s := open(t, Sentinel(), sentinelSettings(srv.URL, ca))
+	refuse(t, s, batch(t, 0, 5), TooLarge, "Resource was not found", "Smaller")
+	send(t, s, batch(t, 0, 1))
+	v := sentinelSettings(srv.URL, ca)
+	v["rule_id"] = "dcr-fedcba9876543210"
+	refuse(t, open(t, Sentinel(), v), batch(t, 0, 5), Invalid, "immutable ID")
+}
+
 func TestSentinel(t *testing.T) {
 	d := &dcr{t: t}
 	checkHTTP(t, httpCase{
 		kind: Sentinel(), receiver: d, arrived: func() []string { return d.events },
-		settings: func(url, ca string) Values {
-			return Values{
-				"endpoint": url, "authority": url, "ca_certificate": ca, "tenant_id": "tenant-1", "client_id": "client-1",
-				"client_secret": "azure~secret", "rule_id": "dcr-0123456789abcdef", "stream_name": "Custom-SteleAudit_CL",
-			}
-		},
-		wrong: "client_secret", value: "wrong~secret", says: "secrets expire", secrets: []string{"azure~secret", "eyJ.azure"},
+		settings: sentinelSettings,
+		wrong:    "client_secret", value: "wrong~secret", says: "secrets expire", secrets: []string{"azure~secret", "eyJ.azure"},
 	})
 	for name, want := range map[string]string{
 		"TimeGenerated": `"2026-11-20T10:30:00.042123Z"`, "EventTime": `"2026-11-20T10:30:00.042123Z"`, "Seq": "42",

@@ -132,7 +132,7 @@ func unpart(text string) string {
 	return id
 }
 
-const objectName = `^([0-9]{20})-([0-9]{20})\.([0-9]+)\.([A-Za-z0-9_!-]+)(?:\.replay-([A-Za-z0-9_!-]+))?\.(?:ndjson|log)(?:\.gz)?$`
+const objectName = `^([0-9]{20})-([0-9]{20})\.([0-9]+)\.([A-Za-z0-9_!-]+)(?:\.replay-([A-Za-z0-9_!-]+))?\.(?:(?:ndjson|log)(?:\.gz)?|parquet)$`
 
 // heldReader makes the function that reads names of objects: false is an object
 // that is not of the stream, or no batch.

@@ -141,9 +141,9 @@ func TestOTLPPartial(t *testing.T) {
 			!strings.Contains(e.Rejected[7].Text, "1 of 200") || len(c.events) != 499 || c.requests != 3 {
 			t.Fatalf("json %v: %d rejected, first %+v; %d arrived in %d requests", inJSON, len(e.Rejected), e.Rejected[0], len(c.events), c.requests)
 		}
-		again := batch(t, 200, 200)
+		again := batch(t, 300, 200) // half of which it is not known
 		e = refuse(t, s, again, Rejected)
-		if len(e.Rejected) != 1 || e.Rejected[0].Index != 133 || e.Rejected[0].Text != "entry too old" || c.requests != 203 {
+		if len(e.Rejected) != 1 || e.Rejected[0].Index != 33 || e.Rejected[0].Text != "entry too old" || c.requests != 3+100+1 {
 			t.Errorf("json %v: %+v in %d requests", inJSON, e.Rejected, c.requests)
 		}
 		c.poison = nil
@@ -153,16 +153,16 @@ func TestOTLPPartial(t *testing.T) {
 
 // TestOTLPWords: a failure's body is a google.rpc.Status.
 func TestOTLPWords(t *testing.T) {
-	status := append([]byte{0x08, 3, 0x12, 14}, "queue is full!"...)
+	status := append([]byte{0x08, 3, 0x12, '('}, "the queue of this collector is full now!"...)
 	srv, ca := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write(status)
 	}))
 	s := open(t, OTLP(), Values{"url": srv.URL, "ca_certificate": ca})
-	e := refuse(t, s, batch(t, 0, 1), Retry, "queue is full!")
-	if strings.ContainsRune(e.Message, 0x12) {
-		t.Errorf("%q", e.Message)
+	refuse(t, s, batch(t, 0, 1), Retry, "503 (Service Unavailable): the queue of this collector is full now!. It will be sent again.")
+	if a, err := s.Send(t.Context(), batch(t, 0, 1)); err == nil || a.Text != "the queue of this collector is full now!" {
+		t.Errorf("%q", a.Text)
 	}
 	k := OTLP()
 	for _, bad := range []string{"Authorization", "Authorization:", ": x", "Content-Type: text/plain", "A b: c", "A: \u00fc"} {

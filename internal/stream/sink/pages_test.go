@@ -17,9 +17,12 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/parquet-go/parquet-go"
 	collogs "go.opentelemetry.io/proto/slim/otlp/collector/logs/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/stelehq/stele/internal/stream/format/securitylake"
 )
 
 var update = flag.Bool("update", false, "write what is made from the tables into docs/streams")
@@ -150,8 +153,8 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case "Authorization":
 			value, _, _ = strings.Cut(value, " ")
 			value += " …"
-		case "X-Splunk-Request-Channel", "Dd-Api-Key", "X-Panther-Secret":
-			value = "…"
+		case "X-Splunk-Request-Channel", "Dd-Api-Key", "X-Panther-Secret", "Content-Md5", "X-Amz-Checksum-Sha256", "X-Amz-Content-Sha256":
+			value = "…" // random, secret, or of how the bytes were compressed
 		}
 		fmt.Fprintf(&rec.text, "%s: %s\n", name, value)
 	}
@@ -202,6 +205,7 @@ func pageExample(t *testing.T, k *Kind) string {
 		"splunk_hec":           {"url": srv.URL},
 		"s3":                   {"endpoint": srv.URL, "secret_access_key": s3Secret},
 		"snowflake":            {"endpoint": srv.URL, "secret_access_key": s3Secret},
+		"amazon_security_lake": {"secret_access_key": s3Secret, "external_id": "stele-7f3a"},
 		"datadog":              {"url": srv.URL},
 		"webhook":              {"url": srv.URL + "/audit", "signing_secret": hookSecret},
 		"panther":              {"url": srv.URL + "/http/cb015ee4-543c-4489-9f4b-testing"},
@@ -226,6 +230,8 @@ func pageExample(t *testing.T, k *Kind) string {
 	switch k.Name {
 	case "syslog":
 		return "```\n" + syslogExample(t, v, b) + "```\n"
+	case "amazon_security_lake":
+		return "```\n" + lakeExample(t, v, b) + "```\n"
 	case "kafka", "azure_event_hubs":
 		return "```\n" + kafkaExample(b) + "```\n"
 	}
@@ -256,4 +262,49 @@ func kafkaExample(b *Batch) string {
 		fmt.Fprintf(&s, "\n%s\n", r.Value)
 	}
 	return s.String()
+}
+
+// lakeExample is the row of an event, without what is empty.
+func lakeExample(t *testing.T, v Values, b *Batch) string {
+	t.Helper()
+	s, ok := open(t, SecurityLake(), v).(*securityLake)
+	if !ok {
+		t.Fatal("no lake")
+	}
+	b.Format = "ocsf-1.1"
+	files, err := s.files(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := parquet.Read[securitylake.Row](bytes.NewReader(files[0].Data), int64(len(files[0].Data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(rows[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var row any
+	if err := json.Unmarshal(text, &row); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = json.Marshal(dense(row)); err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + "\n"
+}
+
+// dense drops what is empty.
+func dense(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := map[string]any{}
+	for name, inner := range m {
+		if inner = dense(inner); inner != nil && inner != "" && fmt.Sprint(inner) != "map[]" {
+			out[name] = inner
+		}
+	}
+	return out
 }

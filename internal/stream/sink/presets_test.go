@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
@@ -95,6 +96,10 @@ func TestGuide(t *testing.T) {
 	if strings.Contains(all, "{bucket}") || !strings.Contains(all, "arn:aws:s3:::acme-audit/*") || !strings.Contains(all, `{"Effect"`) || strings.Contains(all, "s3cret") {
 		t.Error(all)
 	}
+	own := Kind{Steps: []Step{{Text: "{a} {b} {c} {d}"}}, Settings: []Setting{{Name: "a", Secret: true}, {Name: "b", Default: "x"}, {Name: "c"}}}
+	if got := own.Guide(Values{"a": "s3cret", "c": "y"})[0].Text; got != "{a} x y {d}" {
+		t.Error(got)
+	}
 	k = Syslog()
 	if paste := k.Guide(nil)[0].Paste; !strings.Contains(paste, `port="6514"`) {
 		t.Error(paste)
@@ -103,6 +108,18 @@ func TestGuide(t *testing.T) {
 	if text := k.Guide(nil)[1].Paste; !strings.Contains(text, "{bucket}") {
 		t.Error(text)
 	}
+}
+
+// FuzzWordsOfAnswers: whatever is answered, words are words of it, and soon found.
+func FuzzWordsOfAnswers(f *testing.F) {
+	f.Add([]byte(`{"error":{"message":"a"},"errors":["b",{"detail":"c"}]}`))
+	f.Add([]byte(strings.Repeat(`{"error":`, 5000) + `"deep"` + strings.Repeat("}", 5000)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		text := saidIn(body)
+		if len(text) > 3*len(body) || text != "" && !json.Valid(body) {
+			t.Errorf("%q of %q", text, body)
+		}
+	})
 }
 
 // TestWordsOfAnswers: the sentence is found in what the makers answer.
@@ -117,9 +134,11 @@ func TestWordsOfAnswers(t *testing.T) {
 		`{"title":"Gone"}`:                              "Gone",
 		`{"error":{"type":"x","reason":{"message":1}}}`: "",
 		`{"text":"Invalid token","code":4}`:             "",
-		`<html>`:                                        "",
-		``:                                              "",
-		`7`:                                             "",
+		strings.Repeat(`{"error":`, 3) + `"x"}}}`:       "x",
+		strings.Repeat(`{"error":`, 4) + `"x"}}}}`:      "",
+		`<html>`: "",
+		``:       "",
+		`7`:      "",
 	} {
 		if got := saidIn([]byte(body)); got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)

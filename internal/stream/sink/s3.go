@@ -78,16 +78,27 @@ func s3Kind(k Kind) Kind {
 		return checkTLS(v)
 	}
 	k.Open = func(v Values, env Env) (Sink, error) {
-		c, err := newClient(&k, v, env)
+		s, err := openS3(&k, v, env)
 		if err != nil {
 			return nil, err
 		}
-		s := &s3{client: c, v: v, keys: s3Keys{id: v["access_key_id"], secret: v["secret_access_key"]}}
-		c.label = "Amazon S3"
-		c.explain, c.maxAnswer, c.opaque = s.explain, 4<<20, true // a listing has up to 1000 objects
-		return s, s.address()
+		return s, nil
 	}
 	return k
+}
+
+func openS3(k *Kind, v Values, env Env) (*s3, error) {
+	c, err := newClient(k, v, env)
+	if err != nil {
+		return nil, err
+	}
+	s := &s3{client: c, v: v, keys: s3Keys{id: v["access_key_id"], secret: v["secret_access_key"]}}
+	c.label = "Amazon S3"
+	c.explain, c.maxAnswer, c.opaque = s.explain, 4<<20, true // a listing has up to 1000 objects
+	if err := s.address(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func s3Steps() []Step {
@@ -171,7 +182,11 @@ func (s *s3) Test(ctx context.Context, b *Batch) (Answer, error) {
 
 // Send puts the batch's object.
 func (s *s3) Send(ctx context.Context, b *Batch) (Answer, error) {
-	o := newObject(s.v, b)
+	return s.put(ctx, newObject(s.v, b))
+}
+
+// put writes an object, unless an earlier attempt has.
+func (s *s3) put(ctx context.Context, o object) (Answer, error) {
 	sum := md5.Sum(o.body) //nolint:gosec // see the import
 	digest := sha256.Sum256(o.body)
 	h := http.Header{
@@ -191,9 +206,13 @@ func (s *s3) Send(ctx context.Context, b *Batch) (Answer, error) {
 
 // List lists the stream's objects of an organization.
 func (s *s3) List(ctx context.Context, stream, organization string) iter.Seq2[Held, error] {
-	held := heldReader(stream)
+	return s.list(ctx, objectPrefix(s.v, organization), heldReader(stream))
+}
+
+// list lists the objects below a prefix that held knows.
+func (s *s3) list(ctx context.Context, prefix string, held func(key string, size int64) (Held, bool)) iter.Seq2[Held, error] {
 	return func(yield func(Held, error) bool) {
-		q := url.Values{"list-type": {"2"}, "prefix": {objectPrefix(s.v, organization)}}
+		q := url.Values{"list-type": {"2"}, "prefix": {prefix}}
 		for {
 			r, e := s.request(ctx, http.MethodGet, s.base+"?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil, nil)
 			if e != nil {
@@ -276,7 +295,7 @@ func (s *s3) assume(ctx context.Context) *Error {
 	r, e := s.send(signer.SignV4STS(*req, s.keys.id, s.keys.secret, s.v["region"]))
 	if e != nil {
 		if e.Code == "AccessDenied" {
-			e.Message += " The user must be allowed sts:AssumeRole on the role, and the role's trust policy must name the user and this external id."
+			e.Message = strings.TrimSuffix(e.Message, s3Codes()["AccessDenied"].todo) + "The user must be allowed sts:AssumeRole on the role, and the role's trust policy must name the user and this external id."
 		}
 		return e
 	}

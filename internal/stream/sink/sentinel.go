@@ -149,10 +149,20 @@ func (s *sentinel) Send(ctx context.Context, b *Batch) (Answer, error) {
 		body = strconv.AppendUint(appendName(body, "Seq"), ev.Seq, 10)
 		body = append(appendEvent(appendName(body, "Event"), b, ev), '}')
 	}
-	body = append(body, ']')
-	r, e := s.do(ctx, http.MethodPost, s.v.base("endpoint")+"/dataCollectionRules/"+s.v["rule_id"]+"/streams/"+s.v["stream_name"]+"?api-version=2023-01-01", h, compress(body))
-	s.tokens.forget(e)
+	r, e := s.post(ctx, h, append(body, ']'))
+	if e != nil && r.status == http.StatusNotFound && len(b.Events) > 1 {
+		// Azure says so to what is too large, too.
+		if _, probe := s.post(ctx, h, []byte("[]")); probe == nil {
+			e = Errorf(TooLarge, "http_404", "%s", s.sentence(r, "It takes an empty batch, so this one is too large. Smaller batches will be tried."))
+		}
+	}
 	return result(r, e)
+}
+
+func (s *sentinel) post(ctx context.Context, h http.Header, body []byte) (*reply, *Error) {
+	r, e := s.do(ctx, http.MethodPost, s.v.base("endpoint")+"/dataCollectionRules/"+s.v["rule_id"]+"/streams/"+s.v["stream_name"]+"?api-version=2023-01-01", h.Clone(), compress(body))
+	s.tokens.forget(e)
+	return r, e
 }
 
 func checkTenant(value string) error {

@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -59,6 +60,23 @@ func batch(t testing.TB, first, n int) *Batch {
 		}
 		b.Bytes += len(ev.Encoded)
 		b.Events = append(b.Events, ev)
+	}
+	return b
+}
+
+// fullest makes the largest batch that a sink's limits allow, of events that are
+// pad bytes longer than those of batch.
+func fullest(t testing.TB, s Sink, first, pad int) *Batch {
+	t.Helper()
+	l := s.Limits()
+	b := batch(t, first, 1)
+	size := len(b.Events[0].Encoded) + 16 + pad // and some digits, and the name of the member
+	b = batch(t, first, max(1, min(l.MaxEvents, l.MaxBytes/(size+l.EventOverhead))))
+	b.ID, b.Bytes = b.ID+"-full", 0
+	for i := range b.Events {
+		ev := &b.Events[i]
+		ev.Encoded = append(ev.Encoded[:len(ev.Encoded)-1], `,"pad":"`+strings.Repeat("p", pad)+`"}`...)
+		b.Bytes += len(ev.Encoded)
 	}
 	return b
 }
@@ -143,7 +161,7 @@ func wantEvents(t testing.TB, got []string, batches ...*Batch) {
 	}
 	for i := range want {
 		if got[i] != want[i] {
-			t.Fatalf("event %d:\n got %s\nwant %s", i, got[i], want[i])
+			t.Fatalf("event %d:\n got %.999s\nwant %.999s", i, got[i], want[i])
 		}
 	}
 }
@@ -211,6 +229,12 @@ func checkHTTP(t *testing.T, c httpCase) {
 
 	first, second := batch(t, 0, 40), batch(t, 40, 3)
 	send(t, s, first)
+	sent := []*Batch{first}
+	if s.Limits().MaxBytes <= 5<<20 { // others have no limits near
+		sent = append(sent, fullest(t, s, 1000, 0), fullest(t, s, 10_000, 3000)) // both are taken
+		send(t, s, sent[1])
+		send(t, s, sent[2])
+	}
 
 	for status, class := range map[int]Class{
 		302: Invalid, 400: Malformed, 401: Invalid, 403: Invalid, 404: Invalid, 408: Retry, 410: Permanent, 413: TooLarge,
@@ -243,6 +267,16 @@ func checkHTTP(t *testing.T, c httpCase) {
 		}
 	}
 
+	f.set(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		said, err := json.Marshal(map[string]any{"error": map[string]string{"message": fmt.Sprintf("no %s %v", r.URL, r.Header)}})
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(said)
+	})
+	hidden(t, c.secrets, refuse(t, s, second, Invalid).Message)
+
 	// It breaks off without an answer; it accepts and never answers.
 	f.set(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	hidden(t, c.secrets, refuse(t, s, second, Retry).Message)
@@ -264,7 +298,7 @@ func checkHTTP(t *testing.T, c httpCase) {
 
 	// It comes back; what is not acknowledged has not been counted.
 	send(t, s, second)
-	wantEvents(t, c.arrived(), first, second)
+	wantEvents(t, c.arrived(), append(sent, second)...)
 
 	if c.wrong != "" {
 		v := c.settings(srv.URL, ca)

@@ -5,6 +5,6 @@ package sink
 func Standard() *Kinds {
 	return NewKinds(
 		Splunk(), S3(), Datadog(), Webhook(), Syslog(),
-		Sentinel(), GCS(), AzureBlob(), Elasticsearch(), SecOps(), SumoLogic(), Panther(), Snowflake(), Kafka(), EventHubs(), OTLP(),
+		Sentinel(), GCS(), AzureBlob(), Elasticsearch(), SecOps(), SumoLogic(), Panther(), Snowflake(), SecurityLake(), Kafka(), EventHubs(), OTLP(),
 	)
 }
