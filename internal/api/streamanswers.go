@@ -102,7 +102,7 @@ func (a *api) streamOf(r *server.Request, st *stream.Stream) (streamAnswer, erro
 		ID: st.ID, OrganizationID: st.Organization, Name: st.Name, Kind: st.Kind, Format: st.Format, Filter: st.Filter,
 		Start: startAnswer{Kind: st.Start.Kind, Date: stamp(st.Start.Date)}, Settings: map[string]string{},
 		Secrets: map[string]secretAnswer{}, Checkpoints: st.Checkpoints, LagLimit: st.LagLimit,
-		CreatedAt: stamp(st.CreatedAt), CreatedBy: st.CreatedBy, UpdatedAt: stamp(st.UpdatedAt),
+		CreatedAt: stamp(st.CreatedAt), CreatedBy: st.CreatedBy.ID, UpdatedAt: stamp(st.UpdatedAt),
 		Status: statusOf(st, &status),
 	}
 	maps.Copy(out.Settings, st.Settings)
@@ -207,7 +207,7 @@ type replayAnswer struct {
 func replayOf(r *stream.Replay) replayAnswer {
 	return replayAnswer{
 		ID: r.ID, OrganizationID: r.Organization(), From: r.From, To: r.To, Seqs: r.Seqs, DeadLetters: r.Dead, State: r.State,
-		Next: r.Next(), CreatedAt: stamp(r.CreatedAt), CreatedBy: r.CreatedBy, EndedAt: stamp(r.EndedAt),
+		Next: r.Next(), CreatedAt: stamp(r.CreatedAt), CreatedBy: r.CreatedBy.ID, EndedAt: stamp(r.EndedAt),
 	}
 }
 

@@ -53,7 +53,7 @@ func (a *api) createReplay(w http.ResponseWriter, r *server.Request) error {
 	if (body.From != nil && body.Since != nil) || (body.To != nil && body.Until != nil) {
 		return audit.FieldErrorf(audit.CodeInvalidRequest, "/since", "give a seq or a time for each end, not both")
 	}
-	spec := stream.ReplaySpec{Organization: log, From: body.From, To: body.To, By: r.Identity.KeyID}
+	spec := stream.ReplaySpec{Organization: log, From: body.From, To: body.To, By: stream.Key(r.Identity.KeyID)}
 	set(&spec.Since, body.Since)
 	set(&spec.Until, body.Until)
 	replay, err := a.Streams.Replay(r.Context(), r.Org(), r.PathValue("id"), spec)
@@ -91,7 +91,7 @@ func (a *api) cancelReplay(w http.ResponseWriter, r *server.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
-	err := a.Streams.CancelReplay(r.Context(), r.Org(), r.PathValue("id"), r.PathValue("replay"), r.Identity.KeyID)
+	err := a.Streams.CancelReplay(r.Context(), r.Org(), r.PathValue("id"), r.PathValue("replay"), stream.Key(r.Identity.KeyID))
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (a *api) retryDeadLetters(w http.ResponseWriter, r *server.Request) error {
 	if err != nil {
 		return err
 	}
-	replay, err := a.Streams.RetryDeadLetters(r.Context(), r.Org(), r.PathValue("id"), log, r.Identity.KeyID, seqs)
+	replay, err := a.Streams.RetryDeadLetters(r.Context(), r.Org(), r.PathValue("id"), log, stream.Key(r.Identity.KeyID), seqs)
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (a *api) discardDeadLetters(w http.ResponseWriter, r *server.Request) error
 	if err != nil {
 		return err
 	}
-	if err := a.Streams.DiscardDeadLetters(r.Context(), r.Org(), r.PathValue("id"), log, r.Identity.KeyID, seqs); err != nil {
+	if err := a.Streams.DiscardDeadLetters(r.Context(), r.Org(), r.PathValue("id"), log, stream.Key(r.Identity.KeyID), seqs); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

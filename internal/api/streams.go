@@ -98,7 +98,7 @@ func (a *api) createStream(w http.ResponseWriter, r *server.Request) error {
 	if err := server.DecodeJSON(r, &body); err != nil {
 		return err
 	}
-	st, err := a.Streams.Create(r.Context(), r.Org(), body.spec(), r.Identity.KeyID)
+	st, err := a.Streams.Create(r.Context(), r.Org(), body.spec(), stream.Key(r.Identity.KeyID))
 	if err != nil {
 		return aboutFilter(err)
 	}
@@ -194,7 +194,7 @@ func (a *api) updateStream(w http.ResponseWriter, r *server.Request) error {
 	if err := server.DecodeJSON(r, &change); err != nil {
 		return err
 	}
-	st, err := a.Streams.Update(r.Context(), r.Org(), r.PathValue("id"), r.Identity.KeyID, change.apply)
+	st, err := a.Streams.Update(r.Context(), r.Org(), r.PathValue("id"), stream.Key(r.Identity.KeyID), change.apply)
 	if err != nil {
 		return aboutFilter(err)
 	}
@@ -205,7 +205,7 @@ func (a *api) deleteStream(w http.ResponseWriter, r *server.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
-	if err := a.Streams.Delete(r.Context(), r.Org(), r.PathValue("id"), r.Identity.KeyID); err != nil {
+	if err := a.Streams.Delete(r.Context(), r.Org(), r.PathValue("id"), stream.Key(r.Identity.KeyID)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -216,7 +216,7 @@ func (a *api) pauseStream(w http.ResponseWriter, r *server.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
-	st, err := a.Streams.Pause(r.Context(), r.Org(), r.PathValue("id"), r.Identity.KeyID)
+	st, err := a.Streams.Pause(r.Context(), r.Org(), r.PathValue("id"), stream.Key(r.Identity.KeyID))
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (a *api) resumeStream(w http.ResponseWriter, r *server.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
-	st, err := a.Streams.Resume(r.Context(), r.Org(), r.PathValue("id"), r.Identity.KeyID)
+	st, err := a.Streams.Resume(r.Context(), r.Org(), r.PathValue("id"), stream.Key(r.Identity.KeyID))
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,7 @@ type streamJournal struct{ a *App }
 func (j streamJournal) RecordStreamChange(ctx context.Context, c stream.Change) error {
 	j.a.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "stream changed",
 		slog.String("action", c.Action), slog.String("stream", c.Stream), slog.String("kind", c.Kind),
-		slog.String("organization", c.Owner), slog.String("by", c.By), slog.String("from", string(c.From)), slog.String("to", string(c.To)))
+		slog.String("organization", c.Owner), slog.String("by", c.By.ID), slog.String("from", string(c.From)), slog.String("to", string(c.To)))
 	if c.Owner != "" { // an operator's stream is not the customers' business
 		if err := j.entry(ctx, c); err != nil {
 			return err
@@ -210,6 +210,7 @@ func (j streamJournal) entry(ctx context.Context, c stream.Change) error {
 	}
 	ev, err := event.FromAudit(&audit.Event{
 		Action: c.Action, Version: 1, OccurredAt: c.At, Actor: actor,
+		Context:  audit.Context{Location: c.By.Location, UserAgent: c.By.UserAgent},
 		Targets:  []audit.Target{{Type: "log_stream", ID: c.Stream, Name: c.Name}},
 		Metadata: changeMetadata(c), IdempotencyKey: "log_stream/" + c.ID,
 	})
@@ -223,20 +224,24 @@ func (j streamJournal) entry(ctx context.Context, c stream.Change) error {
 	return err
 }
 
-func (j streamJournal) actor(ctx context.Context, by string) (audit.Actor, error) {
-	if by == "" {
+// actor is who a change was made by: of a key, with the name that it has now.
+func (j streamJournal) actor(ctx context.Context, by stream.Who) (audit.Actor, error) {
+	switch {
+	case by == stream.Who{}:
 		return audit.Actor{Type: "system", ID: "stele", Name: "Stele"}, nil
+	case by.Type != stream.WhoKey:
+		return audit.Actor{Type: by.Type, ID: by.ID, Name: by.Name}, nil
 	}
-	k, err := j.a.Catalog.Key(ctx, by)
+	k, err := j.a.Catalog.Key(ctx, by.ID)
 	switch {
 	case err == nil:
-		return audit.Actor{Type: "api_key", ID: by, Name: k.Name}, nil
+		return audit.Actor{Type: by.Type, ID: by.ID, Name: k.Name}, nil
 	case !isNotFound(err):
 		return audit.Actor{}, err
-	case by == "root":
-		return audit.Actor{Type: "api_key", ID: by, Name: "Root key"}, nil
+	case by.ID == "root":
+		return audit.Actor{Type: by.Type, ID: by.ID, Name: "Root key"}, nil
 	}
-	return audit.Actor{Type: "user", ID: by}, nil
+	return audit.Actor{Type: by.Type, ID: by.ID}, nil
 }
 
 func changeMetadata(c stream.Change) map[string]any {

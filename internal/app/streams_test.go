@@ -63,7 +63,7 @@ func TestStreamKeys(t *testing.T) {
 	path := filepath.Join(dir, "stream.keys")
 	a := serve(t, dir, nil)
 	organize(t, a)
-	st, err := a.Streams.Create(t.Context(), "ours", hook(), "root")
+	st, err := a.Streams.Create(t.Context(), "ours", hook(), stream.Key("root"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestStreamKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	a = serve(t, dir, func(c *app.Config) { c.StreamKeyFile = file })
-	if _, err := a.Streams.Update(t.Context(), "ours", st.ID, "root", func(s *stream.Spec) error {
+	if _, err := a.Streams.Update(t.Context(), "ours", st.ID, stream.Key("root"), func(s *stream.Spec) error {
 		s.Name = "opens its secrets"
 		return nil
 	}); err != nil {
@@ -162,10 +162,10 @@ func TestStreamEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Streams.Create(t.Context(), "", hook(), "root"); err != nil {
+	if _, err := a.Streams.Create(t.Context(), "", hook(), stream.Key("root")); err != nil {
 		t.Fatal(err)
 	}
-	st, err := a.Streams.Create(t.Context(), "ours", hook(), k.ID)
+	st, err := a.Streams.Create(t.Context(), "ours", hook(), stream.Key(k.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +178,15 @@ func TestStreamEntries(t *testing.T) {
 	if failed.Action != stream.ActionStateChanged || failed.Actor.Type != "system" || failed.Metadata["to"] != "invalid" ||
 		!strings.Contains(fmt.Sprint(failed.Metadata["detail"]), "allow-list") || strings.Contains(fmt.Sprint(failed), "hush") {
 		t.Errorf("%+v", failed)
+	}
+	person := stream.Who{Type: "user", ID: "u_1", Name: "Ada", Location: "203.0.113.7", UserAgent: "Browser/1"}
+	if _, err := a.Streams.Resume(t.Context(), "ours", st.ID, person); err != nil {
+		t.Fatal(err)
+	}
+	resumed := entries(t, a, 3)[2]
+	if resumed.Action != stream.ActionResumed || resumed.Actor.Type != "user" || resumed.Actor.ID != "u_1" || resumed.Actor.Name != "Ada" ||
+		resumed.Context.Location != "203.0.113.7" || resumed.Context.UserAgent != "Browser/1" {
+		t.Errorf("%+v", resumed)
 	}
 	rec := httptest.NewRecorder()
 	a.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
@@ -218,7 +227,7 @@ func TestNotices(t *testing.T) {
 		c.NotifyWebhook, c.NotifySecret = receiver.URL, "whsec_"+base64.StdEncoding.EncodeToString(key)
 	})
 	organize(t, a)
-	st, err := a.Streams.Create(t.Context(), "ours", hook(), "root")
+	st, err := a.Streams.Create(t.Context(), "ours", hook(), stream.Key("root"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +275,7 @@ func TestStreamDelivers(t *testing.T) {
 	spec := hook()
 	spec.Filter = "-action:log_stream.*"
 	spec.Settings = sink.Values{"url": receiver.URL, "ca_certificate": pemOf(receiver)}
-	if _, err := a.Streams.Create(t.Context(), "ours", spec, "root"); err != nil {
+	if _, err := a.Streams.Create(t.Context(), "ours", spec, stream.Key("root")); err != nil {
 		t.Fatal(err)
 	}
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/organizations/ours/events", strings.NewReader(

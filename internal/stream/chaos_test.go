@@ -205,7 +205,7 @@ func runChaos(t *testing.T, seed uint64) int {
 	}
 	var st *Stream
 	for st == nil {
-		st, _ = s.Create(t.Context(), owner, sp, "ada")
+		st, _ = s.Create(t.Context(), owner, sp, Key("ada"))
 	}
 	for round := range 25 {
 		for _, org := range orgs {
@@ -232,7 +232,7 @@ func runChaos(t *testing.T, seed uint64) int {
 	c.healed, c.most = true, 1000
 	c.mu.Unlock()
 	for {
-		if _, err := s.Resume(t.Context(), st.Organization, st.ID, "ada"); err == nil {
+		if _, err := s.Resume(t.Context(), st.Organization, st.ID, Key("ada")); err == nil {
 			break
 		}
 	}
@@ -248,11 +248,11 @@ func meddle(t *testing.T, s *Streams, st *Stream, orgs []string, rnd *rand.Rand)
 	ctx, org := t.Context(), st.Organization
 	switch rnd.IntN(8) {
 	case 0:
-		_, _ = s.Pause(ctx, org, st.ID, "ada")
+		_, _ = s.Pause(ctx, org, st.ID, Key("ada"))
 	case 1, 2:
-		_, _ = s.Resume(ctx, org, st.ID, "ada")
+		_, _ = s.Resume(ctx, org, st.ID, Key("ada"))
 	case 3:
-		_, _ = s.Update(ctx, org, st.ID, "ada", func(sp *Spec) error {
+		_, _ = s.Update(ctx, org, st.ID, Key("ada"), func(sp *Spec) error {
 			sp.Name = fmt.Sprint(rnd.Int())
 			return nil
 		})
@@ -260,7 +260,7 @@ func meddle(t *testing.T, s *Streams, st *Stream, orgs []string, rnd *rand.Rand)
 		from := uint64(rnd.IntN(100))
 		_, _ = s.Replay(ctx, org, st.ID, ReplaySpec{Organization: orgs[0], From: &from})
 	case 5:
-		_, _ = s.RetryDeadLetters(ctx, org, st.ID, orgs[0], "ada", nil)
+		_, _ = s.RetryDeadLetters(ctx, org, st.ID, orgs[0], Key("ada"), nil)
 	}
 }
 

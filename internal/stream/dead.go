@@ -142,7 +142,7 @@ func (s *Streams) countDead(ctx context.Context, id string) (int, error) {
 // DiscardDeadLetters forgets dead letters of one log: those named, which are at
 // most maxRetrySeqs. They are not sent, but by a replay of their range. Errors:
 // not_found, invalid_request.
-func (s *Streams) DiscardDeadLetters(ctx context.Context, org, id, log, by string, seqs []uint64) error {
+func (s *Streams) DiscardDeadLetters(ctx context.Context, org, id, log string, by Who, seqs []uint64) error {
 	st, err := s.Get(ctx, org, id)
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ const maxRetrySeqs = 1000
 // RetryDeadLetters sends dead letters of one log again, beside live delivery:
 // those named, or the oldest when none is. What is taken leaves the dead
 // letters. Errors: not_found, invalid_request, conflict.
-func (s *Streams) RetryDeadLetters(ctx context.Context, org, id, log, by string, seqs []uint64) (Replay, error) {
+func (s *Streams) RetryDeadLetters(ctx context.Context, org, id, log string, by Who, seqs []uint64) (Replay, error) {
 	st, err := s.Get(ctx, org, id)
 	if err != nil {
 		return Replay{}, err

@@ -277,7 +277,7 @@ func spec(start StartKind) Spec {
 
 func create(t *testing.T, s *Streams, org string, sp Spec) *Stream {
 	t.Helper()
-	st, err := s.Create(t.Context(), org, sp, "ada")
+	st, err := s.Create(t.Context(), org, sp, Key("ada"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,24 @@ const (
 	ActionDiscarded     = "log_stream.dead_letters_discarded"
 )
 
+// Who does something to a stream. The zero Who is the server itself.
+type Who struct {
+	// Type is the type of actor that entries name: WhoKey, or a person's.
+	Type string `json:"type"`
+	ID   string `json:"id"`
+	// Name is a person's; that of a key is looked up.
+	Name string `json:"name,omitempty"`
+	// Location and UserAgent are where a person was.
+	Location  string `json:"location,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+}
+
+// WhoKey is the Type of a program with an API key.
+const WhoKey = "api_key"
+
+// Key is the program that has the API key of that id.
+func Key(id string) Who { return Who{Type: WhoKey, ID: id} }
+
 // Change is something that happened to a stream and that its owner is told.
 type Change struct {
 	// ID is a ULID, the same however often it is told.
@@ -38,8 +56,7 @@ type Change struct {
 	Owner        string    `json:"owner,omitempty"`
 	Organization string    `json:"organization,omitempty"`
 	At           time.Time `json:"at"`
-	// By is who did it; "" is the server.
-	By string `json:"by,omitempty"`
+	By           Who       `json:"by,omitzero"`
 	// From and To are states, for ActionStateChanged.
 	From State `json:"from,omitempty"`
 	To   State `json:"to,omitempty"`

@@ -160,12 +160,12 @@ func TestCut(t *testing.T) {
 	mood(t, func(t *testing.T, s *Streams, w moody, sc *script, _ Config) {
 		w.add("org_1", 10)
 		old := create(t, s, "org_1", spec(StartNow))
-		if _, err := s.Pause(t.Context(), "org_1", old.ID, "ada"); err != nil {
+		if _, err := s.Pause(t.Context(), "org_1", old.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		w.add("org_1", 10)
 		w.set(func(m *moods) { m.first["org_1"] = 15 })
-		if _, err := s.Resume(t.Context(), "org_1", old.ID, "ada"); err != nil {
+		if _, err := s.Resume(t.Context(), "org_1", old.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -208,7 +208,7 @@ func TestOneLogBroken(t *testing.T) {
 			}
 			other := create(t, s, org, spec(StartNow))
 			w.set(func(m *moods) { m.broken["org_1"] = true })
-			if _, err := s.Pause(t.Context(), org, other.ID, "ada"); err != nil {
+			if _, err := s.Pause(t.Context(), org, other.ID, Key("ada")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -244,11 +244,11 @@ func TestDiscard(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 		for _, seqs := range [][]uint64{nil, {7}, {1, 9}} {
-			if err := s.DiscardDeadLetters(t.Context(), "org_1", st.ID, "", "ada", seqs); err == nil {
+			if err := s.DiscardDeadLetters(t.Context(), "org_1", st.ID, "", Key("ada"), seqs); err == nil {
 				t.Errorf("discarded %v", seqs)
 			}
 		}
-		if err := s.DiscardDeadLetters(t.Context(), "org_1", st.ID, "", "ada", []uint64{2, 1, 2}); err != nil {
+		if err := s.DiscardDeadLetters(t.Context(), "org_1", st.ID, "", Key("ada"), []uint64{2, 1, 2}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -318,7 +318,7 @@ func TestDeleteFails(t *testing.T) {
 		st := create(t, s, "org_1", spec(StartNow))
 		synctest.Wait()
 		kv.fault = func() (bool, bool) { return true, false }
-		if err := s.Delete(t.Context(), "org_1", st.ID, "ada"); err == nil {
+		if err := s.Delete(t.Context(), "org_1", st.ID, Key("ada")); err == nil {
 			t.Fatal("deleted with a store that fails")
 		}
 		synctest.Wait()
@@ -326,7 +326,7 @@ func TestDeleteFails(t *testing.T) {
 		w.add("org_1", 2)
 		time.Sleep(time.Minute)
 		diff(t, sc.seqs(), seqsFrom(0, 2))
-		if err := s.Delete(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if err := s.Delete(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		for _, prefix := range []string{"stream/", "stream_cursor/", "stream_health/", "stream_delivery/"} {
@@ -351,7 +351,7 @@ func TestLanded(t *testing.T) {
 		w.add("org_1", 1)
 		time.Sleep(time.Minute)
 		countdown.Store(1)
-		if _, err := s.Pause(t.Context(), "org_1", st.ID, "ada"); !errors.Is(err, errStore) {
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, Key("ada")); !errors.Is(err, errStore) {
 			t.Errorf("error %v", err)
 		}
 		w.add("org_1", 1)
@@ -369,7 +369,7 @@ func TestCheckpointsSwitchedOn(t *testing.T) {
 		w.add("org_1", 3)
 		time.Sleep(time.Minute)
 		for range 2 {
-			_, err := s.Update(t.Context(), "org_1", st.ID, "ada", func(sp *Spec) error {
+			_, err := s.Update(t.Context(), "org_1", st.ID, Key("ada"), func(sp *Spec) error {
 				sp.Checkpoints, sp.Name = true, sp.Name+"x"
 				return nil
 			})
@@ -431,7 +431,7 @@ func TestPlace(t *testing.T) {
 		sp.Settings["hook"] = "https://mine.example/secret"
 		st := create(t, s, "org_1", sp)
 		update := func(v sink.Values) error {
-			_, err := s.Update(t.Context(), "org_1", st.ID, "eve", func(sp *Spec) error {
+			_, err := s.Update(t.Context(), "org_1", st.ID, Key("eve"), func(sp *Spec) error {
 				maps.Copy(sp.Settings, v)
 				return nil
 			})

@@ -23,7 +23,7 @@ func errBusy(id string) error { return fmt.Errorf("stream %s: %w too often", id,
 // Create records a stream and starts it. org is "" for an operator's stream. The
 // caller has checked that the organization exists. Errors: invalid_request
 // naming the field, invalid_query, conflict when there are too many.
-func (s *Streams) Create(ctx context.Context, org string, spec Spec, by string) (*Stream, error) {
+func (s *Streams) Create(ctx context.Context, org string, spec Spec, by Who) (*Stream, error) {
 	spec, kind, err := s.checked(spec)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (s *Streams) change(ctx context.Context, org, id string, edit func(*Stream)
 // present spec, without secrets; a secret setting it leaves out stays as it is,
 // one that it sets to "" is removed. Kind and Start cannot change. The
 // destination is asked again at once. Errors: not_found, and those of Create.
-func (s *Streams) Update(ctx context.Context, org, id, by string, edit func(*Spec) error) (*Stream, error) {
+func (s *Streams) Update(ctx context.Context, org, id string, by Who, edit func(*Spec) error) (*Stream, error) {
 	st, err := s.change(ctx, org, id, func(st *Stream) (Change, error) {
 		was := st.clone()
 		if err := edit(&st.Spec); err != nil {
@@ -330,7 +330,7 @@ func changed(a, b *Stream) []string {
 
 // Pause stops delivery after the attempt under way. Nothing is lost: Resume goes
 // on where it stopped, however long after. Errors: not_found.
-func (s *Streams) Pause(ctx context.Context, org, id, by string) (*Stream, error) {
+func (s *Streams) Pause(ctx context.Context, org, id string, by Who) (*Stream, error) {
 	return s.toggle(ctx, org, id, func(st *Stream) Change {
 		if st.Paused {
 			return Change{}
@@ -342,7 +342,7 @@ func (s *Streams) Pause(ctx context.Context, org, id, by string) (*Stream, error
 
 // Resume goes on with a paused stream, and asks the destination of a failing one
 // again at once. Errors: not_found.
-func (s *Streams) Resume(ctx context.Context, org, id, by string) (*Stream, error) {
+func (s *Streams) Resume(ctx context.Context, org, id string, by Who) (*Stream, error) {
 	return s.toggle(ctx, org, id, func(st *Stream) Change {
 		st.Paused = false
 		st.Epoch++
@@ -361,7 +361,7 @@ func (s *Streams) toggle(ctx context.Context, org, id string, edit func(*Stream)
 
 // Delete stops a stream and removes it with all that was kept about it. Errors:
 // not_found.
-func (s *Streams) Delete(ctx context.Context, org, id, by string) error {
+func (s *Streams) Delete(ctx context.Context, org, id string, by Who) error {
 	st, err := s.load(ctx, org, id)
 	if err != nil {
 		return err
@@ -426,7 +426,7 @@ func (s *Streams) DropOrganization(ctx context.Context, org string) error {
 		return err
 	}
 	for _, st := range own {
-		if err := s.Delete(ctx, org, st.ID, ""); err != nil && !isNotFound(err) {
+		if err := s.Delete(ctx, org, st.ID, Who{}); err != nil && !isNotFound(err) {
 			return err
 		}
 	}

@@ -93,7 +93,7 @@ type Stream struct {
 	// Paused is the owner's wish.
 	Paused    bool      `json:"paused,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
-	CreatedBy string    `json:"created_by,omitempty"`
+	CreatedBy Who       `json:"created_by,omitzero"`
 	UpdatedAt time.Time `json:"updated_at"`
 	// Epoch grows when the owner did something after which the destination is
 	// to be asked again at once; Shape when batches are made otherwise than

@@ -35,7 +35,7 @@ type Replay struct {
 	Dead      bool        `json:"dead,omitempty"`
 	State     ReplayState `json:"state"`
 	CreatedAt time.Time   `json:"created_at"`
-	CreatedBy string      `json:"created_by,omitempty"`
+	CreatedBy Who         `json:"created_by,omitzero"`
 	EndedAt   time.Time   `json:"ended_at,omitzero"`
 	// Cursor is how far it is.
 	Cursor cursor `json:"cursor"`
@@ -69,7 +69,7 @@ type ReplaySpec struct {
 	Organization string
 	From, To     *uint64
 	Since, Until time.Time
-	By           string
+	By           Who
 }
 
 // Replay delivers a range again. Events that are not recorded yet are not part
@@ -214,7 +214,7 @@ func (r *Replay) rev() uint64 { return r.Cursor.rev }
 
 // CancelReplay ends a replay that runs; one that has ended stays as it is.
 // Errors: not_found.
-func (s *Streams) CancelReplay(ctx context.Context, org, id, replay, by string) error {
+func (s *Streams) CancelReplay(ctx context.Context, org, id, replay string, by Who) error {
 	st, err := s.Get(ctx, org, id)
 	if err != nil {
 		return err

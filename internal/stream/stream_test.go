@@ -175,7 +175,7 @@ func TestInvalid(t *testing.T) {
 		time.Sleep(48 * time.Hour)
 		diff(t, len(sc.batches()), before)
 		sc.answer(nil)
-		if _, err := s.Update(t.Context(), "org_1", st.ID, "ada", func(sp *Spec) error {
+		if _, err := s.Update(t.Context(), "org_1", st.ID, Key("ada"), func(sp *Spec) error {
 			sp.Settings["token"] = "another-secret-5678"
 			return nil
 		}); err != nil {
@@ -214,7 +214,7 @@ func TestBisect(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		for _, want := range []int{1, 0} { // refused once more, then taken
-			if _, err := s.RetryDeadLetters(t.Context(), "org_1", st.ID, "", "ada", []uint64{77}); err != nil {
+			if _, err := s.RetryDeadLetters(t.Context(), "org_1", st.ID, "", Key("ada"), []uint64{77}); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -246,7 +246,7 @@ func TestEverythingRefused(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		sc.answer(nil)
-		if _, err := s.Resume(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if _, err := s.Resume(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -263,7 +263,7 @@ func TestPause(t *testing.T) {
 		w.add("org_1", 3)
 		st := create(t, s, "org_1", spec(StartBeginning))
 		synctest.Wait()
-		if _, err := s.Pause(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		w.add("org_1", 3)
@@ -278,7 +278,7 @@ func TestPause(t *testing.T) {
 		defer closed(t, again)
 		time.Sleep(time.Minute)
 		diff(t, len(sc.seqs()), 3)
-		if _, err := again.Resume(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if _, err := again.Resume(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -293,7 +293,7 @@ func TestReplay(t *testing.T) {
 		w.add("org_1", 2000)
 		st := create(t, s, "org_1", spec(StartNow))
 		from, to := uint64(100), uint64(1299)
-		if _, err := s.Replay(t.Context(), "org_1", st.ID, ReplaySpec{From: &from, To: &to, By: "ada"}); err != nil {
+		if _, err := s.Replay(t.Context(), "org_1", st.ID, ReplaySpec{From: &from, To: &to, By: Key("ada")}); err != nil {
 			t.Fatal(err)
 		}
 		w.add("org_1", 1)
@@ -449,12 +449,12 @@ func TestLagNotice(t *testing.T) {
 		sp.LagLimit = 60
 		st := create(t, s, "org_1", sp)
 		time.Sleep(time.Second)
-		if _, err := s.Pause(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		w.add("org_1", 1)
 		time.Sleep(10 * time.Minute)
-		if _, err := s.Resume(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if _, err := s.Resume(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Minute)
@@ -503,7 +503,7 @@ func TestManage(t *testing.T) {
 		} {
 			sp := spec(StartNow)
 			edit(&sp)
-			_, err := s.Create(t.Context(), "org_1", sp, "ada")
+			_, err := s.Create(t.Context(), "org_1", sp, Key("ada"))
 			fault, ok := errors.AsType[*audit.Error](err)
 			if !ok || fault.Field != field {
 				t.Errorf("%s: %v", field, err)
@@ -515,11 +515,11 @@ func TestManage(t *testing.T) {
 		if st.Settings["token"] != "" || st.Secrets["token"].Hint != "1234" || strings.Contains(fmt.Sprint(st), "top-secret") {
 			t.Errorf("%+v", st)
 		}
-		if err := s.Delete(t.Context(), "org_2", st.ID, "eve"); !isNotFound(err) {
+		if err := s.Delete(t.Context(), "org_2", st.ID, Key("eve")); !isNotFound(err) {
 			t.Errorf("another organization deletes: %v", err)
 		}
 		time.Sleep(time.Second)
-		if err := s.Delete(t.Context(), "org_1", st.ID, "ada"); err != nil {
+		if err := s.Delete(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -540,7 +540,7 @@ func TestNewShape(t *testing.T) {
 		st := create(t, s, "org_1", spec(StartBeginning))
 		synctest.Wait()
 		sc.answer(nil)
-		if _, err := s.Update(t.Context(), "org_1", st.ID, "ada", func(sp *Spec) error {
+		if _, err := s.Update(t.Context(), "org_1", st.ID, Key("ada"), func(sp *Spec) error {
 			sp.Filter = "action:user.viewed"
 			return nil
 		}); err != nil {

@@ -291,11 +291,11 @@ func TestConfigurationStream(t *testing.T) {
 	s := open(t, nil)
 	s.organization(catalog.Organization{ID: "org_1"})
 	const path = "/organizations/org_1/audit_log_configuration"
-	st, err := s.Streams.Create(t.Context(), "org_1", stream.Spec{Kind: "webhook", Settings: map[string]string{"url": "https://127.0.0.1:1/x"}}, "root")
+	st, err := s.Streams.Create(t.Context(), "org_1", stream.Spec{Kind: "webhook", Settings: map[string]string{"url": "https://127.0.0.1:1/x"}}, stream.Key("root"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Streams.Pause(t.Context(), "org_1", st.ID, "root"); err != nil {
+	if _, err := s.Streams.Pause(t.Context(), "org_1", st.ID, stream.Key("root")); err != nil {
 		t.Fatal(err)
 	}
 	want := func(state string) string {
@@ -303,14 +303,14 @@ func TestConfigurationStream(t *testing.T) {
 			`","type":"GenericHttps","state":"` + state + `","last_synced_at":null,"created_at":"` + st.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z") + `"}}`
 	}
 	s.ask("GET", path, "").want(t, 200, want("inactive"))
-	if _, err := s.Streams.Resume(t.Context(), "org_1", st.ID, "root"); err != nil {
+	if _, err := s.Streams.Resume(t.Context(), "org_1", st.ID, stream.Key("root")); err != nil {
 		t.Fatal(err)
 	}
 	for !strings.Contains(s.ask("GET", path, "").text, `"state":"invalid"`) {
 		// until the address was refused
 	}
 	s.ask("GET", path, "").want(t, 200, want("invalid"))
-	if err := s.Streams.Delete(t.Context(), "org_1", st.ID, "root"); err != nil {
+	if err := s.Streams.Delete(t.Context(), "org_1", st.ID, stream.Key("root")); err != nil {
 		t.Fatal(err)
 	}
 	s.ask("GET", path, "").want(t, 200, `{"organization_id":"org_1","retention_period_in_days":365,"state":"active"}`)

@@ -221,7 +221,7 @@ func BenchmarkDelivery(b *testing.B) {
 				<-done
 				used += cpu() - before
 				n += d.events
-				if err := s.streams.Delete(b.Context(), organization, st.ID, ""); err != nil {
+				if err := s.streams.Delete(b.Context(), organization, st.ID, stream.Who{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -106,7 +106,7 @@ func BenchmarkLag(b *testing.B) {
 			if _, err := s.streams.Create(b.Context(), fmt.Sprint("org_", i%organizations), stream.Spec{
 				Kind: "s3", Start: stream.Start{Kind: stream.StartBeginning},
 				Settings: sink.Values{"bucket": "audit", "endpoint": server.URL, "access_key_id": "k", "secret_access_key": "s", "ca_certificate": cert.pem},
-			}, "ada"); err != nil {
+			}, stream.Key("ada")); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -104,7 +104,7 @@ func TestCheckpointsArrive(t *testing.T) {
 	s.record(allEvents(false)[:300])
 	st, err := s.streams.Create(t.Context(), organization, stream.Spec{
 		Kind: "s3", Settings: server.settings(), Start: stream.Start{Kind: stream.StartBeginning}, Checkpoints: true,
-	}, "ada")
+	}, stream.Key("ada"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func (s *scene) repaired(r receiver) *stream.Stream {
 	if got := r.received(); len(got) > 0 {
 		s.t.Errorf("with a wrong secret %d events have arrived", len(got))
 	}
-	_, err := s.streams.Update(s.t.Context(), organization, st.ID, "ada", func(spec *stream.Spec) error {
+	_, err := s.streams.Update(s.t.Context(), organization, st.ID, stream.Key("ada"), func(spec *stream.Spec) error {
 		spec.Settings = r.settings
 		return nil
 	})

@@ -168,7 +168,7 @@ func (s *scene) create(kind, format string, settings sink.Values) *stream.Stream
 	s.t.Helper()
 	st, err := s.streams.Create(s.t.Context(), organization, stream.Spec{
 		Kind: kind, Format: format, Settings: settings, Start: stream.Start{Kind: stream.StartBeginning},
-	}, "ada")
+	}, stream.Key("ada"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
