@@ -260,7 +260,7 @@ var layers = []layer{
 			"internal/web/words", "internal/web/logview", "internal/web/complete", "internal/web/palette",
 		},
 		outside: []string{"net/http", "html/template"},
-		inTests: []string{"golang.org/x/net/html"},
+		inTests: []string{"golang.org/x/net/html", "os", "syscall"},
 	},
 
 	// Wiring.

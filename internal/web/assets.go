@@ -134,7 +134,8 @@ func (p *pages) static(w http.ResponseWriter, r *server.Request) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", found.contentType)
-	h.Set("ETag", `"`+found.hash+`"`)
+	tag := `W/"` + found.hash + `"` // weak: it is that of both forms, plain and compressed
+	h.Set("ETag", tag)
 	h.Set("Cache-Control", "no-cache")
 	if found.policy != "" {
 		h.Set("Content-Security-Policy", found.policy)
@@ -146,7 +147,7 @@ func (p *pages) static(w http.ResponseWriter, r *server.Request) error {
 	if r.URL.RawQuery == found.hash {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	if r.Header.Get("If-None-Match") == `"`+found.hash+`"` {
+	if r.Header.Get("If-None-Match") == tag {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -42,6 +43,34 @@ func TestCompression(t *testing.T) {
 				t.Errorf("%s: another text with gzip: %s", path, text)
 			}
 		}
+	}
+}
+
+// TestOverTheWire holds that the first page of a full log, with everything that a
+// browser loads for it, is below 60 kB as sent.
+func TestOverTheWire(t *testing.T) {
+	s := openSite(t)
+	s.record(t, "ours", s.plainEvents("api_key.created", 500)...)
+	v := s.enter(t, "ours", auth.PersonManager, "u_1", "Ada")
+	first := s.fetch(t, v.cookie, web.Base+"/audit-log", "gzip, deflate, br, zstd")
+	text := unzip(t, first.Body.Bytes())
+	if first.Code != http.StatusOK || !strings.Contains(text, "api_key.created") || !strings.Contains(text, "</html>") {
+		t.Fatalf("%d %s", first.Code, text)
+	}
+	total, seen := first.Body.Len(), map[string]bool{}
+	for _, name := range regexp.MustCompile(`/static/[^"#]+`).FindAllString(text, -1) {
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		got := s.fetch(t, v.cookie, name, "gzip")
+		if got.Code != http.StatusOK {
+			t.Errorf("%s: %d", name, got.Code)
+		}
+		total += got.Body.Len()
+	}
+	if t.Logf("%d bytes in %d requests", total, 1+len(seen)); len(seen) < 3 || total > 60_000 {
+		t.Errorf("%d bytes in %d requests", total, 1+len(seen))
 	}
 }
 

@@ -47,6 +47,7 @@ func (p *pages) entry(w http.ResponseWriter, r *server.Request) error {
 	if r.Header.Get(fragmentHeader) != "" {
 		return p.fragment(w, r, "entry", v)
 	}
+	p.opened(r)
 	return p.show(w, r, "entry", view{
 		Title: words.Shorten(v.Row.Sentence.String(), maxRowText), Section: "audit-log", Data: v,
 		Scripts: []string{"js/entry.js", "js/verify.js", "js/keys.js"},

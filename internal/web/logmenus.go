@@ -121,13 +121,13 @@ func newOption(f search.FacetValue, checked bool) menuOption {
 }
 
 // most is how many events are counted by a field, so that an answer comes while
-// one waits: a million by who did it, fewer where values differ more.
+// one waits: all by what was done, fewer where values differ more.
 func most(field audit.Field) uint64 {
 	switch field {
 	case audit.FieldAction, audit.FieldActorType:
 		return 20_000_000
 	case audit.FieldActorID, audit.FieldTargetType, audit.FieldLocation:
-		return 500_000
+		return 200_000
 	case audit.FieldTargetID, audit.FieldID:
 		return 20_000
 	default:

@@ -146,8 +146,11 @@ function add(event) {
 function busy() {
   const ol = list();
   if (!ol) return true;
-  return isOpen() || document.hidden || ol.getBoundingClientRect().top < 0 || ol.contains(document.activeElement) || getSelection().type === "Range";
+  return isOpen() || document.hidden || ol.getBoundingClientRect().top < 0 || getSelection().type === "Range" || reading(ol);
 }
+
+// reading: the keyboard is in the list.
+const reading = (ol) => ol.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
 
 const sum = (n) => (n === 1 ? "1 new event" : `${n.toLocaleString("en")} new events`);
 
@@ -184,14 +187,16 @@ function soon() {
   }, 5_000);
 }
 
-pill.addEventListener("click", () => {
+pill.addEventListener("click", (event) => {
   if (!list()) {
     location.reload(); // there were no rows, and so no list
     return;
   }
   insert();
   document.getElementById("log-title")?.scrollIntoView({ block: "start" });
-  list().querySelector("[data-open]")?.focus({ preventScroll: true });
+  // Who came by keyboard goes on there.
+  if (event.detail === 0) list().querySelector("[data-open]")?.focus({ preventScroll: true });
+  else document.activeElement?.blur();
 });
 
 document.addEventListener("click", (event) => {
@@ -212,7 +217,19 @@ document.addEventListener("swapped", () => {
 addEventListener("offline", () => source && lost());
 addEventListener("pagehide", disconnect);
 addEventListener("pageshow", (event) => event.persisted && active && connect());
-document.addEventListener("visibilitychange", () => !document.hidden && waiting.length && !busy() && insert());
+
+// A page that nobody looks at gives its connection back, of which a browser has
+// few, and then catches up.
+let hiding = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) {
+    hiding = setTimeout(disconnect, 30_000);
+    return;
+  }
+  if (active && !source) connect();
+  if (waiting.length && !busy()) insert();
+});
 document.addEventListener("focusout", () => setTimeout(() => waiting.length && !busy() && insert()));
 
 show();

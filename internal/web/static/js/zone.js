@@ -26,8 +26,13 @@ const wanted = (value = choice()) => (value === "utc" ? "UTC" : zone);
 // note writes the cookie and reports whether that changed it.
 function note(value) {
   const cookie = `stele_tz=${wanted(value)}`;
-  const had = document.cookie.split("; ").includes(cookie);
-  if (wanted(value)) document.cookie = `${cookie}; path=/settings/security; max-age=31536000; samesite=lax`;
+  const has = () => document.cookie.split("; ").includes(cookie);
+  const had = has();
+  if (!wanted(value)) return !had;
+  const kept = `${cookie}; path=/settings/security; max-age=31536000`;
+  document.cookie = `${kept}; samesite=lax`;
+  // In a frame of another site, browsers keep only what is that site's alone.
+  if (!has()) document.cookie = `${kept}; samesite=none; secure; partitioned`;
   return !had;
 }
 
