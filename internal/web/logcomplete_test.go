@@ -2,11 +2,14 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stelehq/stele/audit"
 )
 
 // offer is what may come next, as scripts read it.
@@ -104,5 +107,27 @@ func TestCompleteIsBounded(t *testing.T) {
 	}
 	if len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "Actor: not counted in time") {
 		t.Errorf("notes %q", o.Notes)
+	}
+}
+
+// TestCompleteRare: an actor is found by a part of the name, and by the whole id,
+// however many others occur more often.
+func TestCompleteRare(t *testing.T) {
+	s := openSite(t)
+	v := s.reader(t, "ours")
+	var events []audit.Event
+	for i := range 500 {
+		events = append(events, s.happening("x.y", fmt.Sprintf("Person %03d", i%250), "one", time.Hour))
+	}
+	events = append(events, s.happening("x.y", "Zed the rare", "one", time.Hour))
+	events[500].Actor.ID = "0042"
+	s.record(t, "ours", events...)
+	for query, want := range map[string]string{"q=actor:rare": "actor.id:0042", "q=actor:0042": "actor.id:0042", "field=actor.id&word=zed": "0042"} {
+		if got := v.offers(query).inserts(); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	if got := v.offers("q=rare").inserts(); got != "actor.id:0042" {
+		t.Errorf("a word: %s", got)
 	}
 }

@@ -159,7 +159,7 @@ func ticks(bars []Bar, zone *time.Location, from, to time.Time) []Tick {
 	step := (len(at) + maxTicks - 1) / maxTicks
 	var out []Tick
 	for i := 0; i < len(at); i += max(step, 1) {
-		if at[i]*100 > 92*len(bars) {
+		if at[i]*100 > 86*len(bars) {
 			break // would be cut at the edge
 		}
 		out = append(out, Tick{X: bars[at[i]].X, Label: bars[at[i]].From.In(zone).Format(layout)})

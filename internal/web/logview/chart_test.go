@@ -95,7 +95,7 @@ func TestIntervals(t *testing.T) {
 func TestTicks(t *testing.T) {
 	for query, want := range map[string]string{
 		"from=2026-07-01T00:00&to=2026-07-02T00:00":       "00:00 04:00 08:00 12:00 16:00 20:00",
-		"from=2026-07-01T09:00&to=2026-07-01T09:40":       "09:00 09:07 09:14 09:21 09:28 09:35",
+		"from=2026-07-01T09:00&to=2026-07-01T09:40":       "09:00 09:07 09:14 09:21 09:28",
 		"from=2026-07-01T00:00&to=2026-07-08T00:00":       "1 Jul 3 Jul 5 Jul 7 Jul",
 		"from=2025-07-01T00:00&to=2026-07-01T00:00":       "Jul 2025 Sep 2025 Nov 2025 Jan 2026 Mar 2026 May 2026",
 		"from=2020-01-01T00:00&to=2026-07-01T00:00":       "Jan 2020 Feb 2021 Mar 2022 Apr 2023 May 2024 Jun 2025",

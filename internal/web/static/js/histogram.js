@@ -86,14 +86,15 @@ function ends(bar) {
   return { from, to: to === undefined ? from : /^\d\d:/.test(to) && day ? `${day}, ${to}` : to };
 }
 
-// narrow goes to the view of the chosen bars.
-function narrow(chart) {
+// narrow goes to the view of the chosen bars. Whoever chose by keyboard goes on
+// from the bars.
+function narrow(chart, focus = "") {
   const all = bars(chart);
   const [a, b] = [Math.min(chosen.from, chosen.to), Math.max(chosen.from, chosen.to)];
   const url = new URL(all[a].getAttribute("href"), location.href);
   url.searchParams.set("to", new URL(all[b].getAttribute("href"), location.href).searchParams.get("to"));
   chosen = null;
-  go(url.href, { focus: "chart" });
+  go(url.href, { focus });
 }
 
 function barAt(chart, x) {
@@ -192,7 +193,7 @@ document.addEventListener("keydown", (event) => {
     paint(chart);
   } else if (event.key === "Enter" && chosen) {
     event.preventDefault();
-    narrow(chart);
+    narrow(chart, "chart");
   } else if (event.key === "Escape" && chosen) {
     event.preventDefault();
     chosen = null;

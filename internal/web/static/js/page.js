@@ -86,10 +86,13 @@ function replace(old, now, { focus, top }) {
   now.dispatchEvent(new CustomEvent("swapped", { bubbles: true }));
 }
 
-// target is what can take the focus for an id: itself, or what is in it.
+// target is what can take the focus for an id: itself, or what is in it. Without,
+// it is the heading of the list, and never a field, which would open the keyboard
+// of a phone.
 function target(id) {
-  const found = document.getElementById(id) ?? document.getElementById("q") ?? document.getElementById("main");
-  return found?.matches("details") ? found.querySelector("summary") : found;
+  const found = document.getElementById(id) ?? document.getElementById("log-title") ?? document.getElementById("main");
+  if (found?.matches("details")) return found.querySelector("summary");
+  return found?.matches(".chart") ? found.querySelector("[data-bars] a:last-of-type") : found;
 }
 
 // failed says that there was no answer, keeps what is shown, and offers to try
@@ -120,8 +123,9 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-swap]");
   if (!link || !shown() || !plain(event)) return;
   event.preventDefault();
-  // In SVG, href is not a text.
-  go(link.getAttribute("href"), { focus: link.dataset.focus });
+  // Whoever came to a bar by keyboard goes on from the bars.
+  const focus = event.detail > 0 && link.closest("[data-bars]") ? "" : link.dataset.focus;
+  go(link.getAttribute("href"), { focus }); // in SVG, href is not a text
 });
 
 document.addEventListener("submit", (event) => {

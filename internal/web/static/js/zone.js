@@ -42,7 +42,7 @@ const log = () => document.querySelector("[data-log]");
 
 async function again(address, push) {
   const { go } = await import("./page.js");
-  await go(address, { push, focus: push ? "log-zone" : "" });
+  await go(address, { push, focus: push ? "zone-now" : "" });
 }
 
 function prepare() {
