@@ -31,11 +31,11 @@ func (s *site) happening(action, actor, target string, before time.Duration) aud
 	}
 }
 
-// reader opens the list of an organization and looks once, so that this is not
-// recorded again.
-func (s *site) reader(t *testing.T, org string) *visitor {
+// reader opens the list of "ours" and looks once, so that this is not recorded
+// again.
+func (s *site) reader(t *testing.T) *visitor {
 	t.Helper()
-	v := s.enter(t, org, auth.PersonViewer, "u_reader", "Reader")
+	v := s.enter(t, "ours", auth.PersonViewer, "u_reader", "Reader")
 	v.get(list).want(t, http.StatusOK)
 	return v
 }
@@ -108,7 +108,7 @@ func (p page) rows() []string {
 // meanwhile.
 func TestListPages(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours") // entry 0
+	v := s.reader(t) // entry 0
 	s.record(t, "ours", s.plainEvents("api_key.created", 119)...)
 	var pages [][]string
 	p := v.get(list)
@@ -143,7 +143,7 @@ func TestListPages(t *testing.T) {
 // say.
 func TestListFilters(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	s.record(t, "ours",
 		s.happening("user.login", "Ada", "one", 10*24*time.Hour), s.happening("api_key.created", "Ada", "two", time.Hour),
 		s.happening("api_key.created", "Bob", "three", 2*time.Hour), s.happening("api_key.deleted", "Bob", "four", 50*24*time.Hour))
@@ -182,7 +182,7 @@ func TestListFilters(t *testing.T) {
 // exactly that.
 func TestListWhy(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	s.record(t, "ours",
 		s.happening("api_key.created", "Ada", "two", time.Hour), s.happening("api_key.created", "Ada", "three", 2*time.Hour),
 		s.happening("user.login", "Bob", "one", 3*time.Hour), s.happening("user.login", "Ada", "one", 50*24*time.Hour))
@@ -219,7 +219,7 @@ func TestListNoEntries(t *testing.T) {
 // nothing looks like an empty log.
 func TestListFaults(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	s.record(t, "ours", s.happening("user.login", "Ada", "one", time.Hour))
 	calm := []string{"No events", "0 events", "user.login"}
 
@@ -271,7 +271,7 @@ func TestListFaults(t *testing.T) {
 // TestListFuture: events dated after now are listed, and said to be.
 func TestListFuture(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	s.record(t, "ours", s.happening("user.login", "Ada", "one", -48*time.Hour), s.happening("user.login", "Bob", "one", time.Hour))
 	p := v.get(list + "?range=7d")
 	p.want(t, http.StatusOK, "3 events", "1 event is dated in the future")
@@ -281,7 +281,7 @@ func TestListFuture(t *testing.T) {
 // TestListZone: the zone is printed, and what a form sends is by its clocks.
 func TestListZone(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	s.record(t, "ours", s.happening("user.login", "Ada", "one", 0))
 	v.get(list+"?range=7d").want(t, http.StatusOK, "Times in UTC", "2 Mar 2026, 09:30:00 UTC")
 	p := v.get(list, "Cookie", "stele_tz=Asia/Kathmandu")
@@ -300,7 +300,7 @@ func TestListZone(t *testing.T) {
 // and in what completes the search box.
 func TestListHostile(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	nasty := "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202eevil " + strings.Repeat("w", 200)
 	e := s.happening(nasty[:60], nasty, nasty, time.Hour)
 	e.Actor.Type, e.Targets[0].Type, e.Context.Location, e.Context.UserAgent = nasty, nasty, nasty, nasty
@@ -325,7 +325,7 @@ func TestListHostile(t *testing.T) {
 // TestListFragment: a script gets the changing part of the same page.
 func TestListFragment(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	whole, part := v.get(list+"?range=7d"), v.get(list+"?range=7d", "X-Fragment", "1")
 	if strings.Contains(part.text, "<html") || !strings.HasPrefix(strings.TrimSpace(part.text), `<div id="log"`) || !strings.Contains(whole.text, strings.TrimSpace(part.text)) {
 		t.Errorf("the part is not one of the page: %.300s", part.text)
@@ -340,7 +340,7 @@ func TestListFragment(t *testing.T) {
 func TestListSeparate(t *testing.T) {
 	s := openSite(t)
 	s.record(t, "theirs", s.happening("secret.project", "Mallory", "Manhattan", time.Hour))
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	for _, address := range []string{list + "?range=all", list + "?range=all&q=action:secret.project", list + "/histogram?range=all", list + "/complete?q=", list + "/complete?q=man", list + "/complete?field=actor.id&word=mal"} {
 		p := v.get(address)
 		for _, secret := range []string{"Mallory", "Manhattan"} {

@@ -44,7 +44,7 @@ func (o offer) inserts() string {
 // counts in the range and under the rest of the filter.
 func TestComplete(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	s.record(t, "ours",
 		s.happening("api_key.created", "Ada", "Report", time.Hour), s.happening("api_key.created", "Ada", "Plan", 2*time.Hour),
 		s.happening("api_key.deleted", "Bob", "Report", 3*time.Hour), s.happening("document.read", "Bob", "Report", 20*24*time.Hour))
@@ -91,7 +91,7 @@ func TestComplete(t *testing.T) {
 // and the answer comes.
 func TestCompleteIsBounded(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	late := func(ctx context.Context) error {
 		if _, ok := ctx.Deadline(); !ok {
 			t.Error("no deadline")
@@ -114,7 +114,7 @@ func TestCompleteIsBounded(t *testing.T) {
 // however many others occur more often.
 func TestCompleteRare(t *testing.T) {
 	s := openSite(t)
-	v := s.reader(t, "ours")
+	v := s.reader(t)
 	var events []audit.Event
 	for i := range 500 {
 		events = append(events, s.happening("x.y", fmt.Sprintf("Person %03d", i%250), "one", time.Hour))
