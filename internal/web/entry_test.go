@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,19 +33,22 @@ const (
 // served is a server with two organizations, and people of them.
 type served struct {
 	*app.App
-	t   *testing.T
-	srv *httptest.Server
+	t     *testing.T
+	srv   *httptest.Server
+	ahead atomic.Int64 // how far its clock is ahead
 }
 
 func openServed(t *testing.T) *served {
 	t.Helper()
 	cfg := app.DemoConfig(t.TempDir(), "127.0.0.1:0", servedKey, nil)
+	s := &served{t: t}
 	cfg.ReserveMiB = 0
+	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 	a, err := app.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{App: a, t: t, srv: httptest.NewServer(a)}
+	s.App, s.srv = a, httptest.NewServer(a)
 	t.Cleanup(func() {
 		s.srv.Close()
 		if err := a.Close(); err != nil {
@@ -460,7 +464,13 @@ func TestLive(t *testing.T) {
 		t.Errorf("after 201 entries: %s", event)
 	}
 
-	// Signed out, no page follows any more.
+	// A session that has ended follows nothing more, not even what wakes it.
+	st = s.follow(t.Context(), c, "range=all")
+	s.ahead.Store(int64(9 * time.Hour))
+	s.record("ours", keyEvent(5))
+	if event, data := st.next(); event != "ended" {
+		t.Errorf("after the session: %s %s", event, data)
+	}
 	if status, _ := s.get(s.person("theirs"), base+"/audit-log/live?since=x"); status != http.StatusBadRequest {
 		t.Errorf("since=x: %d", status)
 	}
