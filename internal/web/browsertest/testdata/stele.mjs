@@ -38,7 +38,7 @@ export class Server {
   }
 
   // link makes a portal link. role, intent, person: as in the API.
-  async link(organization, { role = 'viewer', intent = 'audit_logs', person = { id: 'u_ada', name: 'Ada Tester' }, ...more } = {}) {
+  async link(organization, { role = 'viewer', intent = 'audit_logs', person = { id: 'u_tester', name: 'Ada Tester' }, ...more } = {}) {
     const made = await this.call('POST', `/v1/organizations/${organization}/portal-links`, { role, intent, person, ...more });
     return made.url;
   }
@@ -138,8 +138,15 @@ export async function accessible(page) {
 
 // contained holds that nothing is wider than the window.
 export async function contained(page) {
-  const { wide, inner } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, inner: document.documentElement.clientWidth }));
-  expect(wide, 'width of the page').toBeLessThanOrEqual(inner);
+  const wider = await page.evaluate(() => {
+    const inner = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= inner) {
+      return [];
+    }
+    const over = [...document.querySelectorAll('body *')].filter((el) => el.getBoundingClientRect().right > inner + 0.5);
+    return [`${document.documentElement.scrollWidth} of ${inner}`, ...over.slice(0, 4).map((el) => el.outerHTML.slice(0, 200))];
+  });
+  expect(wider, 'wider than the window').toEqual([]);
 }
 
 // picture keeps what a page looks like, to be looked at.

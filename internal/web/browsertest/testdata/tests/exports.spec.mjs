@@ -59,7 +59,7 @@ test('a CSV file, made with progress and downloaded, holds what the API finds', 
 
 test('a JSON file holds each entry as the API has it', async ({ page, enter }) => {
   const org = await main.organization('Exporting Ltd', Array.from({ length: 30 }, (_, i) => event({ targets: [{ type: 'api_key', id: `k_${i}`, name: `key ${i}` }] })));
-  await enter(org, { at: exports_, person: { id: 'u_ada', name: 'Ada Tester' } });
+  await enter(org, { at: exports_, person: { id: 'u_tester', name: 'Ada Tester' } });
   await page.getByRole('link', { name: 'Make the first export' }).click();
   await page.getByText('JSON lines').click();
   await page.getByText('Oldest first').click();
@@ -75,7 +75,7 @@ test('a JSON file holds each entry as the API has it', async ({ page, enter }) =
   await expect(page.getByRole('row').filter({ hasText: 'Ada Tester' })).toHaveCount(1);
   const own = await main.entries(org, 'action:audit_log.*');
   expect(own.map((entry) => [entry.action, entry.actor.id]).sort()).toEqual([
-    ['audit_log.export_downloaded', 'u_ada'], ['audit_log.exported', 'u_ada'], ['audit_log.opened', 'u_ada'],
+    ['audit_log.export_downloaded', 'u_tester'], ['audit_log.exported', 'u_tester'], ['audit_log.opened', 'u_tester'],
   ]);
 });
 
