@@ -57,7 +57,7 @@ func (p *pages) entry(w http.ResponseWriter, r *server.Request) error {
 // entryView is what entry.html shows.
 type entryView struct {
 	Row row
-	// Number counts from 1, as people do.
+	// Number is the entry's seq, as everywhere.
 	Number   uint64
 	Occurred stamp
 	Received stamp
@@ -161,7 +161,7 @@ func (p *pages) newEntryView(r *server.Request, e *event.Entry) (*entryView, err
 		return nil, err
 	}
 	v := &entryView{
-		Row: entryRow(&entry, in), Number: entry.Seq + 1, JSON: pretty,
+		Row: entryRow(&entry, in), Number: entry.Seq, JSON: pretty,
 		Occurred: newStamp(entry.OccurredAt, in), Received: newStamp(entry.ReceivedAt, in),
 		Location: newShown(entry.Context.Location, true), UserAgent: newShown(entry.Context.UserAgent, true),
 	}

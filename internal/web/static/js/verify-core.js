@@ -261,9 +261,9 @@ export const checks = [
     async run(s) {
       s.inclusion = parseProof(s.proof.proof);
       const { ms, seq } = placeOf(s.entry.id);
-      if (s.entry.seq !== s.inclusion.index) fail(`The proof is of entry ${s.inclusion.index + 1}, this is entry ${s.entry.seq + 1}.`);
+      if (s.entry.seq !== s.inclusion.index) fail(`The proof is of entry ${s.inclusion.index}, this is entry ${s.entry.seq}.`);
       if (seq !== s.entry.seq || ms !== Date.parse(s.entry.received_at)) fail("The id is not of an entry in this place, received at this time.");
-      return `Number ${(s.entry.seq + 1).toLocaleString("en")}; its id says so too.`;
+      return `Number ${s.entry.seq.toLocaleString("en")}; its id says so too.`;
     },
   },
   {
