@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -51,7 +50,13 @@ func (p *pages) streamRoutes() []server.Route {
 }
 
 // who is the person of a session, as the one who did something to a stream.
-func (p *pages) who(r *server.Request) string { return cmp.Or(r.Session.PersonID, r.Session.ID) }
+func (p *pages) who(r *server.Request) stream.Who {
+	a := actorOf(r.Session)
+	return stream.Who{
+		Type: a.Type, ID: a.ID, Name: a.Name,
+		Location: p.clientAddress(r.Request), UserAgent: plain(r.UserAgent(), maxAgentBytes),
+	}
+}
 
 // streamOf is the stream that the path names: one of this organization.
 func (p *pages) streamOf(r *server.Request) (*stream.Stream, error) {

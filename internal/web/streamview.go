@@ -162,10 +162,8 @@ func rateChartOf(rate []int) rateChart {
 		}
 		c.Bars = append(c.Bars, rateBar{X: i * rateStep, Y: rateHeight - height, Height: height})
 	}
-	switch {
-	case total == 0:
-		c.Text = "No event in the last hour"
-	default:
+	c.Text = "No event in the last hour"
+	if total > 0 {
 		c.Text = fmt.Sprintf("%s in the last hour, at most %s a minute", count(total, "event"), thousands(most))
 	}
 	return c
@@ -279,7 +277,7 @@ type streamFacts struct {
 func (p *pages) streamFacts(st *stream.Stream) streamFacts {
 	f := streamFacts{
 		Format: st.Format, Filter: st.Filter, FilterURL: filterURL(st.Filter), Checkpoints: st.Checkpoints,
-		CreatedAt: st.CreatedAt, UpdatedAt: st.UpdatedAt, CreatedBy: st.CreatedBy, StartDate: st.Start.Date,
+		CreatedAt: st.CreatedAt, UpdatedAt: st.UpdatedAt, CreatedBy: cmp.Or(st.CreatedBy.Name, st.CreatedBy.ID), StartDate: st.Start.Date,
 	}
 	for _, info := range p.Streams.Formats() {
 		if info.Name == st.Format {
