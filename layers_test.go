@@ -256,7 +256,8 @@ var layers = []layer{
 		why: "server-rendered pages",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/stream", "internal/server",
+			"internal/auth", "internal/export", "internal/server",
+			"internal/stream", "internal/stream/sink", // the table of settings that forms are made from
 			"internal/web/words", "internal/web/logview", "internal/web/complete", "internal/web/palette",
 		},
 		outside: []string{"net/http", "html/template"},

@@ -205,7 +205,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	a.sessions = auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
 	a.signer = signer
 	pages := web.New(web.Deps{
-		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Schemas: a.Schemas,
+		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Streams: a.Streams, Schemas: a.Schemas,
 		Sessions: a.sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
 		Brand: brand, PublicURL: a.PublicURL(), TrustedProxies: proxies, Now: a.cfg.Now, Demo: a.cfg.demo,
 	})

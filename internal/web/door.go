@@ -82,8 +82,11 @@ func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s
 	c.MaxAge = int(s.CookieLife().Sub(p.Now()) / time.Second)
 	http.SetCookie(w, c)
 	page := "audit-log"
-	if s.Intent == auth.IntentExports {
+	switch {
+	case s.Intent == auth.IntentExports:
 		page = "exports"
+	case s.Intent == auth.IntentLogStreams && s.Manager():
+		page = "log-streams" // which viewers may not see: they get the log
 	}
 	return p.goTo(w, r, page)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/stream"
 )
 
 // The actions that the pages themselves record.
@@ -41,10 +42,48 @@ func (o ownAction) schema() *schema.Schema {
 // ownActions are all of them.
 func ownActions() []ownAction {
 	ofExport := []schema.Target{{Type: targetExport}}
-	return []ownAction{
+	return append([]ownAction{
 		{Action: actionOpened, Description: "Someone looked at the audit log. Recorded at most once an hour for each person."},
 		{Action: actionExported, Description: "Someone asked for an export of the audit log.", Targets: ofExport, Metadata: exportedMetadata()},
 		{Action: actionExportDownloaded, Description: "Someone downloaded the file of an export. Recorded once an hour, also when it is fetched in parts.", Targets: ofExport},
+	}, streamActions()...)
+}
+
+// targetStream is the type of target that a log stream is.
+const targetStream = "log_stream"
+
+// streamActions are what is recorded about log streams.
+func streamActions() []ownAction {
+	var out []ownAction
+	for _, a := range [][2]string{
+		{stream.ActionCreated, "Someone added a log stream, which delivers the log to another system."},
+		{stream.ActionUpdated, "Someone changed a log stream. The metadata names the fields; secrets are not in it."},
+		{stream.ActionDeleted, "Someone deleted a log stream."},
+		{stream.ActionPaused, "Someone paused a log stream. It goes on where it stopped."},
+		{stream.ActionResumed, "Someone resumed a log stream, or had a failing one ask its destination again."},
+		{stream.ActionStateChanged, "A log stream came into another state, such as invalid when the destination refuses its credentials. A failure that is over within a minute is not recorded."},
+		{stream.ActionLagExceeded, "A log stream is further behind than its notice of lag allows."},
+		{stream.ActionLagRecovered, "A log stream is no longer further behind than its notice of lag allows."},
+		{stream.ActionReplayStarted, "Someone had a part of the log, or dead letters, delivered again."},
+		{stream.ActionReplayEnded, "A replay of a log stream is through, or was canceled."},
+		{stream.ActionDiscarded, "Someone discarded dead letters: events that a destination refused. They stay in the log."},
+	} {
+		out = append(out, ownAction{Action: a[0], Description: a[1], Targets: []schema.Target{{Type: targetStream}}, Metadata: streamMetadata()})
+	}
+	return out
+}
+
+// streamMetadata describes the metadata of entries about log streams.
+func streamMetadata() *schema.Property {
+	text := func(description string) *schema.Property {
+		return &schema.Property{Type: schema.TypeString, Description: description}
+	}
+	return &schema.Property{
+		Type: schema.TypeObject, Required: []string{"kind"},
+		Properties: map[string]*schema.Property{
+			"kind": text("The kind of destination."), "from": text("The state before."), "to": text("The state after."),
+			"fields": text("What was changed, by name."), "replay": text("The replay's id."), "detail": text("More about it, in words."),
+		},
 	}
 }
 

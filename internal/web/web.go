@@ -34,6 +34,7 @@ import (
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
+	"github.com/stelehq/stele/internal/stream"
 )
 
 //go:embed templates static
@@ -52,6 +53,7 @@ type Deps struct {
 	Ledger    *ledger.Ledger
 	Engine    search.Engine
 	Exports   *export.Exports
+	Streams   *stream.Streams
 	Schemas   *schema.Registry
 	Sessions  *auth.Sessions
 	Signer    *auth.Signer
@@ -99,6 +101,7 @@ func New(deps Deps) server.Surface {
 		Routes: slices.Concat(
 			p.doorRoutes(), p.assetRoutes(),
 			p.reading(p.logRoutes()), p.reading(p.entryRoutes()), p.exportRoutes(), p.typeRoutes(), p.settingRoutes(),
+			p.streamRoutes(),
 		),
 	}
 }

@@ -32,7 +32,7 @@ const azureVersion = "2023-11-03"
 // account's key, which may do everything and is for stores that know no better.
 func AzureBlob() Kind {
 	k := Kind{
-		Name: "azure_blob", Label: "Azure Blob Storage",
+		Name: "azure_blob", Label: "Azure Blob Storage", Lists: true,
 		Summary: "Writes blobs of JSON lines to a container of Azure Blob Storage. Each event lies in exactly one place.",
 		Docs:    "https://learn.microsoft.com/azure/storage/common/storage-sas-overview",
 		Steps:   azureBlobSteps(),

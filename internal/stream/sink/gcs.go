@@ -14,7 +14,7 @@ import (
 // consistent from then on.
 func GCS() Kind {
 	k := Kind{
-		Name: "google_cloud_storage", Label: "Google Cloud Storage",
+		Name: "google_cloud_storage", Label: "Google Cloud Storage", Lists: true,
 		Summary: "Writes objects of JSON lines to a bucket of Google Cloud Storage. Each event lies in exactly one place.",
 		Docs:    "https://cloud.google.com/storage/docs/creating-buckets",
 		Steps: []Step{

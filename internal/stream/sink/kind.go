@@ -33,6 +33,8 @@ type Kind struct {
 	Formats []string
 	// Entries asks for Event.Entry.
 	Entries bool
+	// Lists says that its sinks are Listers: it can be reconciled.
+	Lists bool
 	// Check says what is wrong with settings that are each right; nil when
 	// there is nothing to say. Its errors are FieldErrorf with the setting's
 	// name as field.

@@ -44,6 +44,7 @@ func S3() Kind {
 
 // s3Kind adds to a kind what writing to S3 needs.
 func s3Kind(k Kind) Kind {
+	k.Lists = true
 	k.Settings = withTLS(append([]Setting{
 		{Name: "bucket", Label: "Bucket", Required: true, Check: checkBucket, Example: "acme-audit", Help: "The bucket's name alone."},
 		{Name: "region", Label: "Region", Default: "us-east-1", Check: checkRegion, Help: "The bucket's region. Many compatible stores take us-east-1."},

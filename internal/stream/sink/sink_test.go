@@ -226,6 +226,9 @@ func checkHTTP(t *testing.T, c httpCase) {
 	f := &faulty{next: c.receiver}
 	srv, ca := server(t, f)
 	s := open(t, c.kind, c.settings(srv.URL, ca))
+	if _, lists := s.(Lister); lists != c.kind.Lists {
+		t.Errorf("the kind says that it lists: %t", c.kind.Lists)
+	}
 
 	first, second := batch(t, 0, 40), batch(t, 40, 3)
 	send(t, s, first)

@@ -99,9 +99,9 @@ const day = 24 * time.Hour
 // formTime is how a datetime-local input writes a time; seconds may be left out.
 const formTime = "2006-01-02T15:04:05"
 
-// parseTime reads an end of a range: RFC 3339 as links have it, or what a form
+// ParseTime reads an end of a range: RFC 3339 as links have it, or what a form
 // sends, which is by the clocks of the zone, or a date.
-func parseTime(name, text string, zone *time.Location) (time.Time, error) {
+func ParseTime(name, text string, zone *time.Location) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return time.Time{}, nil

@@ -86,8 +86,8 @@ func named(param string, err error) error {
 // parseRange reads range, from and to.
 func (v *View) parseRange(params url.Values) error {
 	name := params.Get(paramRange)
-	from, fromErr := parseTime(paramFrom, params.Get(paramFrom), v.Zone)
-	to, toErr := parseTime(paramTo, params.Get(paramTo), v.Zone)
+	from, fromErr := ParseTime(paramFrom, params.Get(paramFrom), v.Zone)
+	to, toErr := ParseTime(paramTo, params.Get(paramTo), v.Zone)
 	bounded := params.Get(paramFrom) != "" || params.Get(paramTo) != ""
 	v.TypedFrom, v.TypedTo = params.Get(paramFrom), params.Get(paramTo)
 	switch _, preset := presetOf(name); {
