@@ -141,6 +141,8 @@ func (s *otlp) Send(ctx context.Context, b *Batch) (Answer, error) {
 		if n, text := otlpPartial(r); n > 0 {
 			words = Excerpt(text, s.secrets...)
 			rejected = append(rejected, s.refused(b, first, next, n, words)...)
+		} else {
+			delete(s.alone, b.Events[first].ID) // it was taken
 		}
 		first = next
 	}
