@@ -140,7 +140,12 @@ fuzz: ## every fuzz target of PKG for FUZZTIME each
 bench: $(benchstat) ## benchmarks matching BENCH in PKG, COUNT times, against bench/base.txt if there is one
 	@mkdir -p bench
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee bench/new.txt
+	@if [[ '$(PKG)' == ./... ]]; then $(MAKE) -s bench-streams | tee -a bench/new.txt; fi
 	@if [[ -f bench/base.txt ]]; then $(benchstat) bench/base.txt bench/new.txt; fi
+
+.PHONY: bench-streams
+bench-streams: ## delivery by destination, what streams cost ingest, memory of 200 that lag
+	cd internal/stream/receivertest && go test -run '^$$' -bench '$(BENCH)' -benchtime 3x -count $(COUNT) -timeout 2h .
 
 .PHONY: bench-peers
 bench-peers: apt ## Stele and PostgreSQL side by side on EVENTS events (docs/performance.md)

@@ -23,6 +23,10 @@ type cursor struct {
 	Skipped []Skip `json:"skipped,omitempty"`
 	// Witness is the size of the last checkpoint that was delivered.
 	Witness uint64 `json:"witness,omitempty"`
+	// Chosen is a digest of the filter that live batches are made with from
+	// ChosenFrom on; those below were made with another. "" before the first.
+	Chosen     string `json:"chosen,omitempty"`
+	ChosenFrom uint64 `json:"chosen_from,omitempty"`
 
 	rev uint64 // of the record it was read from, where that matters
 }
@@ -87,6 +91,27 @@ func (c *cursor) giveUp() {
 	c.Like = &likeness{
 		To: fz.To, Shape: fz.Shape, FormatVersion: fz.FormatVersion, Name: fz.Name, Product: fz.Product, Server: fz.Server,
 	}
+}
+
+// chooses notes the filter of a batch that begins with seq from.
+func (c *cursor) chooses(filter string, from uint64) {
+	digest := digestText(filter)
+	if c.Chosen == digest {
+		return
+	}
+	if c.Chosen != "" {
+		c.ChosenFrom = from
+	}
+	c.Chosen = digest
+}
+
+// chosenFrom is the first seq from which on a filter has chosen what was
+// delivered.
+func (c *cursor) chosenFrom(filter string) uint64 {
+	if c.Chosen != "" && c.Chosen != digestText(filter) {
+		return c.Next // nothing yet
+	}
+	return c.ChosenFrom
 }
 
 // alike makes a new batch like the one before it, where it is of the same

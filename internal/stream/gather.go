@@ -283,6 +283,9 @@ func (f *follower) seal(b *inflight, g *gathering, from uint64) {
 	fz.Events, fz.Bytes = len(g.meta), g.bytes
 	fz.Since = g.meta[0].ReceivedAt
 	fz.Digest = sha256.Sum256(g.buf)
+	if ln.replay == nil {
+		ln.cur.chooses(fz.Filter, from)
+	}
 	ln.cur.Frozen, ln.cur.Next, ln.dirty = fz, from, true
 	ln.width, ln.bytes = g.to-from, g.bytes
 	f.ready(b, g)

@@ -49,7 +49,8 @@ type Gap struct {
 const maxGaps = 100
 
 // Reconcile lists what lies at a stream's destination and compares it with what
-// was delivered of a log: all of it, or what is within from and to. Only object
+// was delivered of a log: all of it since the filter is as it is now, or what is
+// within from and to. Only object
 // stores can be asked. Errors: not_found, invalid_request; the destination's own
 // errors are conflict, with its words.
 func (s *Streams) Reconcile(ctx context.Context, org, id, log string, from, to *uint64) (Reconciliation, error) {
@@ -65,8 +66,11 @@ func (s *Streams) Reconcile(ctx context.Context, org, id, log string, from, to *
 		return Reconciliation{}, err
 	}
 	next := c.Next
-	out := Reconciliation{Organization: log}
+	out := Reconciliation{Organization: log, From: c.chosenFrom(st.Filter)}
 	if from != nil {
+		if *from < out.From {
+			return Reconciliation{}, invalid("/from", "must be %d or more: the filter was changed there, and nothing can be said of what another one chose", out.From)
+		}
 		out.From = *from
 	}
 	if next == 0 || out.From >= next {
@@ -74,6 +78,9 @@ func (s *Streams) Reconcile(ctx context.Context, org, id, log string, from, to *
 	}
 	out.To = next - 1
 	if to != nil {
+		if *to < out.From {
+			return Reconciliation{}, invalid("/to", "must be %d or more, where the range begins", out.From)
+		}
 		out.To = min(out.To, *to)
 	}
 	held, err := s.held(ctx, st, log)

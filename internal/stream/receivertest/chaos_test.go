@@ -40,6 +40,7 @@ type chaos struct {
 	taken    []took
 	objects  map[string][]byte
 	faults   map[string]int // how often each happened
+	repeats  int            // attempts that were not the first of their batch
 }
 
 // took is one batch that was taken, as often as it was.
@@ -86,10 +87,20 @@ func (c *chaos) fault() string {
 	if c.healed || c.requests%2 == 0 {
 		return ""
 	}
-	all := []string{"reset after commit", "busy", "half-closed", "certificate", "drips", "busy for a second", "broken", "hangs"}
-	f := all[c.requests/2%len(all)]
+	f := allFaults()[c.requests/2%len(allFaults())]
 	c.faults[f]++
 	return f
+}
+
+func allFaults() []string {
+	return []string{"reset after commit", "busy", "half-closed", "certificate", "drips", "busy for a second", "broken", "hangs"}
+}
+
+// tried reports whether every fault has happened.
+func (c *chaos) tried() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.faults) == len(allFaults())
 }
 
 func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -103,8 +114,11 @@ func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	sum := sha256.Sum256(body)
-	if was, again := c.attempts[name]; again && was != sum {
-		c.t.Errorf("%s was another at another attempt", name)
+	if was, again := c.attempts[name]; again {
+		c.repeats++
+		if was != sum {
+			c.t.Errorf("%s was another at another attempt", name)
+		}
 	}
 	c.attempts[name] = sum
 	fault := c.fault()
@@ -134,10 +148,10 @@ func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	status := c.take(name, r, body)
-	switch {
-	case fault == "reset after commit":
+	switch fault {
+	case "reset after commit":
 		reset(w)
-	case fault == "drips":
+	case "drips":
 		drip(w, status)
 	default:
 		w.WriteHeader(status)

@@ -1,6 +1,7 @@
 package receivertest
 
 import (
+	"cmp"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -48,7 +49,7 @@ func TestKill(t *testing.T) {
 	streams := chaosStreams(t, client, c)
 	recorded := make(chan error, 1)
 	go func() { recorded <- recordChaos(t, client, requests, each) }()
-	for range kills {
+	for n := 0; n < kills || !c.tried() && n < 5*kills; n++ {
 		hurry(t, client, streams)
 		time.Sleep(time.Duration(300+c.random(900)) * time.Millisecond) // a kill comes at any moment
 		server.kill()
@@ -90,7 +91,7 @@ func checkKill(t *testing.T, client *audit.Client, c *chaos, streams []string, e
 			poisoned = append(poisoned, e.Seq)
 		}
 	}
-	slices.SortFunc(log, func(a, b delivered) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // they are few
+	slices.SortFunc(log, func(a, b delivered) int { return cmp.Compare(a.Seq, b.Seq) })
 	slices.Sort(poisoned)
 	if len(log) != events+own {
 		t.Errorf("%d entries are recorded, want %d", len(log), events+own)
@@ -108,10 +109,10 @@ func checkKill(t *testing.T, client *audit.Client, c *chaos, streams []string, e
 	hooked, again := c.hooked()
 	missing(t, "webhook", hooked, log, poisoned)
 	missing(t, "bucket", c.stored(), log, nil)
-	if again == 0 || len(c.faults) < 8 {
-		t.Errorf("%d events came twice, faults %v: this tests nothing", again, c.faults)
+	if !c.tried() || c.repeats == 0 {
+		t.Errorf("%d attempts were not the first, faults %v: this tests nothing", c.repeats, c.faults)
 	}
-	t.Logf("%d events, %d of them again; faults %v", len(hooked), again, c.faults)
+	t.Logf("%d events, %d of them again; %d attempts were not the first; faults %v", len(hooked), again, c.repeats, c.faults)
 }
 
 // chaosStreams makes the streams: to the webhook first, then to the bucket. The

@@ -75,7 +75,7 @@ func AzureBlob() Kind {
 		if s.base == "" {
 			s.base = "https://" + v["account"] + ".blob.core.windows.net"
 		}
-		c.explain, c.maxAnswer, c.opaque = s.explain, 4<<20, true // a listing has up to 5000 blobs
+		c.explain, c.maxList, c.opaque = s.explain, 4<<20, true // a listing has up to 5000 blobs
 		switch {
 		case s.sas != "":
 			q, err := url.ParseQuery(s.sas)

@@ -43,7 +43,7 @@ func GCS() Kind {
 		if err != nil {
 			return nil, err
 		}
-		c.secrets, c.maxAnswer, c.opaque = append(c.secrets, account.Key), 4<<20, true
+		c.secrets, c.maxList, c.opaque = append(c.secrets, account.Key), 4<<20, true
 		c.hints = map[int]string{
 			http.StatusUnauthorized: "Make a new key for the service account.",
 			http.StatusForbidden:    "Give the service account the role Storage Object Creator on the bucket.",

@@ -42,8 +42,9 @@ type client struct {
 	secrets   []string
 	now       func() time.Time
 	agent     string
-	// maxAnswer is more than the package's where answers are.
-	maxAnswer int
+	// maxAnswer is more than the package's where answers are; maxList is that
+	// for answers to GET, which list what lies there.
+	maxAnswer, maxList int
 	// opaque says that the receiver does not look at what it is given, so that
 	// 400 and 422 are about the settings and never about events.
 	opaque bool
@@ -64,7 +65,7 @@ func newClient(k *Kind, v Values, env Env) (*client, error) {
 	t := egress.Transport(env.Dial, config, headerTimeout)
 	return &client{
 		label: k.Label, http: egress.Client(t), transport: t, secrets: secretForms(k.Secrets(v)),
-		now: env.Now, agent: env.UserAgent, maxAnswer: maxAnswer,
+		now: env.Now, agent: env.UserAgent, maxAnswer: maxAnswer, maxList: maxAnswer,
 	}, nil
 }
 
@@ -104,7 +105,11 @@ func (c *client) send(req *http.Request) (*reply, *Error) {
 	if err != nil {
 		return &reply{}, c.fault(req.Context(), req.URL.Hostname(), err)
 	}
-	text, _, err := egress.ReadBody(res.Body, c.maxAnswer)
+	limit := c.maxAnswer
+	if req.Method == http.MethodGet {
+		limit = c.maxList
+	}
+	text, _, err := egress.ReadBody(res.Body, limit)
 	r := &reply{status: res.StatusCode, header: res.Header, body: text}
 	r.answer = Answer{Status: res.StatusCode, Text: Excerpt(string(text), c.secrets...)}
 	if err != nil {
@@ -332,6 +337,19 @@ func secretForms(secrets []string) []string {
 			if len(forms) == 0 || forms[len(forms)-1] != form {
 				forms = append(forms, form)
 			}
+		}
+	}
+	return forms
+}
+
+// secretWords are the forms of the longer words of a header's secret value:
+// receivers repeat a token without the "Bearer" before it.
+func secretWords(value string) []string {
+	const longer = 8 // bytes; "Bearer" and the name of a tenant are none
+	var forms []string
+	for word := range strings.FieldsSeq(value) {
+		if len(word) >= longer {
+			forms = append(forms, secretForms([]string{word})...)
 		}
 	}
 	return forms

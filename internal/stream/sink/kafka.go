@@ -151,6 +151,10 @@ func (s *kafka) open(v Values, env Env) (Sink, error) {
 // lengths.
 const kafkaOverhead = 400
 
+// kafkaAnswer bounds an answer of a broker, in bytes. The largest is about the
+// brokers and the partitions of one topic.
+const kafkaAnswer = 4 << 20
+
 // Limits: a batch is one to a few requests.
 func (s *kafka) Limits() Limits {
 	return Limits{MaxEvents: 5000, MaxBytes: 4 << 20, EventOverhead: kafkaOverhead, SendTimeout: sendTimeout}
@@ -278,6 +282,8 @@ func (s *kafka) connect(ctx context.Context) error {
 		// sent again with the same id.
 		kgo.RecordRetries(3), kgo.UnknownTopicRetries(2), kgo.RequestRetries(2), kgo.RetryTimeout(20 * time.Second),
 		kgo.MetadataMinAge(500 * time.Millisecond),
+		// A broker is the customer's: what it says is bounded before it is read.
+		kgo.BrokerMaxReadBytes(kafkaAnswer), kgo.FetchMaxBytes(kafkaAnswer),
 		kgo.ProduceRequestTimeout(30 * time.Second), kgo.AllowIdempotentProduceCancellation(), kgo.DisableClientMetrics(),
 	}
 	if s.mechanism != nil {

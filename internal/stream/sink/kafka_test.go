@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -367,5 +368,38 @@ func TestEventHubs(t *testing.T) {
 		if _, err := k.Resolve(bad); err == nil || strings.Contains(err.Error(), "SharedAccessKey=b") {
 			t.Errorf("%v: %v", bad, err)
 		}
+	}
+}
+
+// TestKafkaLongAnswer: a broker that announces an answer of 50 MiB is left, and
+// no memory is made for it.
+func TestKafkaLongAnswer(t *testing.T) {
+	srv, ca := server(t, nil) // for its certificate
+	l, err := tls.Listen("tcp", "127.0.0.1:0", srv.TLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close() //nolint:errcheck // the test's end
+				if _, err := conn.Read(make([]byte, 1024)); err == nil {
+					_, _ = conn.Write([]byte{3, 0x20, 0, 0, 0, 0, 0, 0}) // 50 MiB, and nothing of it
+					_, _ = io.Copy(io.Discard, conn)
+				}
+			}()
+		}
+	}()
+	s := open(t, Kafka(), Values{"brokers": l.Addr().String(), "topic": "audit", "mechanism": "none", "ca_certificate": ca})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = s.Send(ctx, batch(t, 0, 1))
+	if err == nil || ctx.Err() != nil {
+		t.Errorf("%v, after waiting: %v", err, ctx.Err())
 	}
 }

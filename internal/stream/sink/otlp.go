@@ -59,11 +59,7 @@ func OTLP() Kind {
 		}
 		for name, value := range headerLines(v["headers"]) {
 			s.header.Set(name, value)
-			for part := range strings.FieldsSeq(value) {
-				if len(part) >= 8 { // "Bearer" and the name of a tenant are none
-					c.secrets = append(c.secrets, secretForms([]string{part})...)
-				}
-			}
+			c.secrets = append(c.secrets, secretWords(value)...)
 		}
 		const access = "Check the headers in the settings."
 		c.hints = map[int]string{
@@ -141,6 +137,8 @@ func (s *otlp) Send(ctx context.Context, b *Batch) (Answer, error) {
 		if n, text := otlpPartial(r); n > 0 {
 			words = Excerpt(text, s.secrets...)
 			rejected = append(rejected, s.refused(b, first, next, n, words)...)
+		} else {
+			delete(s.alone, b.Events[first].ID) // it was taken
 		}
 		first = next
 	}

@@ -32,7 +32,14 @@ var update = flag.Bool("update", false, "write what is made from the tables into
 //
 //	go test ./internal/stream/sink -run TestPages -update
 func TestPages(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "streams", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range Standard().All() {
+		if !strings.Contains(string(readme), "("+k.Name+".md)") {
+			t.Errorf("README.md does not link to the page of %s", k.Name)
+		}
 		path := filepath.Join("..", "..", "..", "docs", "streams", k.Name+".md")
 		page, err := os.ReadFile(path)
 		if err != nil {

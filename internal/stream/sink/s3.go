@@ -95,7 +95,7 @@ func openS3(k *Kind, v Values, env Env) (*s3, error) {
 	}
 	s := &s3{client: c, v: v, keys: s3Keys{id: v["access_key_id"], secret: v["secret_access_key"]}}
 	c.label = "Amazon S3"
-	c.explain, c.maxAnswer, c.opaque = s.explain, 4<<20, true // a listing has up to 1000 objects
+	c.explain, c.maxList, c.opaque = s.explain, 4<<20, true // a listing has up to 1000 objects
 	if err := s.address(); err != nil {
 		return nil, err
 	}

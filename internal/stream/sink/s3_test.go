@@ -330,3 +330,18 @@ func TestObjectParts(t *testing.T) {
 		}
 	}
 }
+
+// TestLongAnswersAreCut: only a listing may be long. 200 streams to stores that
+// answer each object with megabytes would be memory that nothing counts.
+func TestLongAnswersAreCut(t *testing.T) {
+	srv, ca := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 1<<20)) // as much of it as is read
+	}))
+	v := Values{"bucket": "acme", "endpoint": srv.URL, "access_key_id": "AK", "secret_access_key": "0123456789abcdef", "ca_certificate": ca}
+	s := open(t, S3(), v).(*s3)
+	for method, want := range map[string]int{http.MethodPut: maxAnswer, http.MethodGet: 1 << 20} {
+		if r, e := s.request(t.Context(), method, s.base+"x", nil, nil); e != nil || len(r.body) != want {
+			t.Errorf("%s: %d bytes were read, want %d (%v)", method, len(r.body), want, e)
+		}
+	}
+}

@@ -221,6 +221,9 @@ func (s *splunk) await(ctx context.Context, acks []uint64) *Error {
 		}
 		r, fault := s.post(ctx, "/services/collector/ack?channel="+s.channel, body, false)
 		if fault != nil {
+			if fault.Class == Malformed || fault.Class == TooLarge || fault.Class == Rejected {
+				fault.Class, fault.Rejected = Invalid, nil // it is about the question, not about the events
+			}
 			return fault
 		}
 		var told struct {

@@ -200,6 +200,16 @@ func TestSplunkAcknowledgement(t *testing.T) {
 		t.Error("the channel that lost an acknowledgement is used again")
 	}
 
+	// What it says against the question is not about the events: none is given up.
+	odd, oddCA := server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/services/collector/ack" {
+			http.Error(w, `{"text":"Invalid data format","code":6,"invalid-event-number":0}`, http.StatusBadRequest)
+			return
+		}
+		answerf(w, `{"text":"Success","code":0,"ackId":1}`)
+	}))
+	refuse(t, open(t, Splunk(), hecSettings(odd.URL, oddCA)), batch(t, 0, 2), Invalid, "code 6")
+
 	// Asked not to wait.
 	v := hecSettings(srv.URL, ca)
 	v["acknowledgement"] = "off"

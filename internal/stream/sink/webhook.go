@@ -97,6 +97,7 @@ func openWebhook(k *Kind, v Values, env Env, payload string, limits Limits) (Sin
 	}
 	const access = "Check the credentials on both sides: the header, and the signing secret if there is one."
 	c.hints = map[int]string{http.StatusUnauthorized: access, http.StatusForbidden: access}
+	c.secrets = append(c.secrets, secretWords(v["header_value"])...)
 	w := &webhook{client: c, v: v, payload: payload, limits: limits}
 	for _, name := range []string{"signing_secret", "previous_signing_secret"} {
 		if v[name] == "" {

@@ -198,3 +198,20 @@ func TestWebhookSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestWebhookTokenIsHidden: a receiver that repeats the token without the word
+// before it does not bring it into what is shown.
+func TestWebhookTokenIsHidden(t *testing.T) {
+	const token = "tk-0123456789abcdef"
+	srv, ca := server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, said, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		w.WriteHeader(http.StatusUnauthorized)
+		answerf(w, `{"message":"unknown token %s"}`, said)
+	}))
+	s := open(t, Webhook(), Values{"url": srv.URL, "ca_certificate": ca, "header_name": "Authorization", "header_value": "Bearer " + token})
+	answer, err := s.Send(t.Context(), batch(t, 0, 1))
+	if err == nil || !strings.Contains(err.Error(), "unknown token") {
+		t.Fatalf("%v", err)
+	}
+	hidden(t, []string{token}, answer.Text, err.Error())
+}
