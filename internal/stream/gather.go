@@ -66,6 +66,12 @@ func (g *gathering) gather(ctx context.Context, org string, from, to uint64) err
 
 // scan collects entries of a range.
 func (g *gathering) scan(ctx context.Context, org string, from, to uint64) error {
+	select {
+	case g.f.s.reading <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("read log of %s: %w", org, ctx.Err())
+	}
+	defer func() { <-g.f.s.reading }()
 	for e, err := range g.f.s.cfg.Scanner.Scan(ctx, org, g.query, from, to, false) {
 		if err != nil {
 			return fmt.Errorf("read log of %s: %w", org, err)
@@ -125,6 +131,13 @@ func (g *gathering) add(e *event.Entry, org string) bool {
 	g.meta = append(g.meta, ev)
 	g.bytes += size
 	return true
+}
+
+// fit gives back what the batch was given too much: the budget counts what is in it.
+func (g *gathering) fit() {
+	if cap(g.buf) > len(g.buf)+len(g.buf)/4 {
+		g.buf = bytes.Clone(g.buf)
+	}
 }
 
 // events are the collected events with their texts.
@@ -202,6 +215,7 @@ func (f *follower) freeze(ctx context.Context, b *inflight, size uint64) (time.T
 		if at := f.fillsUntil(ln, g, size); !at.IsZero() {
 			return at, nil
 		}
+		g.fit()
 		f.seal(b, g, from)
 		return time.Time{}, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -114,7 +115,11 @@ type Streams struct {
 	work sync.WaitGroup
 
 	healthy, failing *budget
-	notes            chan struct{} // there are changes to tell
+	// reading has an element for each stream that reads a log. Reading waits for
+	// nothing but the processors and the disk, so more at once are not faster,
+	// while what the store decodes for each takes memory that no budget counts.
+	reading chan struct{}
+	notes   chan struct{} // there are changes to tell
 
 	// mu guards what follows, and the fields of followers that say so. It is
 	// held for moments, never while reading or writing.
@@ -152,6 +157,7 @@ func Open(ctx context.Context, cfg Config) (*Streams, error) {
 	}
 	s := &Streams{
 		cfg:       cfg,
+		reading:   make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		healthy:   newBudget(cfg.MaxInFlight - cfg.MaxInFlight/2),
 		failing:   newBudget(cfg.MaxInFlight / 2),
 		notes:     make(chan struct{}, 1),
