@@ -305,17 +305,20 @@ func (c *Client) DiscardDeadLetters(ctx context.Context, org, id string, which S
 // StreamReplay is a range that is delivered again. State is "running", "done" or
 // "canceled".
 type StreamReplay struct {
-	ID             string    `json:"id"`
-	OrganizationID string    `json:"organization_id"`
-	From           uint64    `json:"from"`
-	To             uint64    `json:"to"`
-	Seqs           []uint64  `json:"seqs,omitempty"`
-	DeadLetters    bool      `json:"dead_letters"`
-	State          string    `json:"state"`
-	NextSeq        uint64    `json:"next_seq"`
-	CreatedAt      time.Time `json:"created_at"`
-	CreatedBy      string    `json:"created_by,omitempty"`
-	EndedAt        time.Time `json:"ended_at,omitzero"`
+	ID             string   `json:"id"`
+	OrganizationID string   `json:"organization_id"`
+	From           uint64   `json:"from"`
+	To             uint64   `json:"to"`
+	Seqs           []uint64 `json:"seqs,omitempty"`
+	DeadLetters    bool     `json:"dead_letters"`
+	State          string   `json:"state"`
+	NextSeq        uint64   `json:"next_seq"`
+	// Skipped is how many events the destination does not take, such as those
+	// that are too old for it.
+	Skipped   uint64    `json:"skipped,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by,omitempty"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
 }
 
 // StreamRange is a part of a log: seqs, both included, or times of receipt from

@@ -199,6 +199,7 @@ type replayAnswer struct {
 	DeadLetters    bool               `json:"dead_letters"`
 	State          stream.ReplayState `json:"state"`
 	Next           uint64             `json:"next_seq"`
+	Skipped        uint64             `json:"skipped,omitempty"` // events that the destination does not take
 	CreatedAt      stamp              `json:"created_at"`
 	CreatedBy      string             `json:"created_by,omitempty"`
 	EndedAt        stamp              `json:"ended_at,omitzero"`
@@ -207,7 +208,7 @@ type replayAnswer struct {
 func replayOf(r *stream.Replay) replayAnswer {
 	return replayAnswer{
 		ID: r.ID, OrganizationID: r.Organization(), From: r.From, To: r.To, Seqs: r.Seqs, DeadLetters: r.Dead, State: r.State,
-		Next: r.Next(), CreatedAt: stamp(r.CreatedAt), CreatedBy: r.CreatedBy.ID, EndedAt: stamp(r.EndedAt),
+		Next: r.Next(), Skipped: r.Skipped(), CreatedAt: stamp(r.CreatedAt), CreatedBy: r.CreatedBy.ID, EndedAt: stamp(r.EndedAt),
 	}
 }
 

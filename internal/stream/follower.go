@@ -453,7 +453,12 @@ func (f *follower) finish(ln *lane) error {
 	}
 	ln.cur.Next = ln.scanned
 	ln.replay.State, ln.replay.EndedAt, ln.dirty = ReplayDone, f.s.now(), true
-	return f.tell(Change{Action: ActionReplayEnded, Replay: ln.replay.ID, Organization: ln.cur.Organization})
+	c := Change{Action: ActionReplayEnded, Replay: ln.replay.ID, Organization: ln.cur.Organization}
+	if skips := ln.cur.Skipped; len(skips) > 0 {
+		r := Replay{Cursor: *ln.cur}
+		c.Detail = fmt.Sprintf("%d events skipped: %s", r.Skipped(), skips[len(skips)-1].Reason)
+	}
+	return f.tell(c)
 }
 
 // flush writes what is due as one change: all of it or nothing.

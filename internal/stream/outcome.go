@@ -339,7 +339,10 @@ func (f *follower) bury(ctx context.Context, b *inflight, refused []sink.Rejecti
 	ln := b.lane
 	fz := ln.cur.Frozen
 	all := len(refused) == len(b.batch.Events)
-	if all && f.h.Refused+len(refused) > maxRefused && len(fz.Except) == 0 {
+	// Dead letters that are refused again are nothing more that is given up, and
+	// live delivery does not wait for them.
+	again := ln.replay != nil && ln.replay.Dead
+	if all && !again && f.h.Refused+len(refused) > maxRefused && len(fz.Except) == 0 {
 		f.refuse(&sink.Error{Class: sink.Invalid, RetryAfter: fault.RetryAfter})
 		f.h.LastError.Message = "The destination refuses every event: see its answer. Nothing more is given up until the stream is resumed. " + fault.Message
 		return f.flush(ctx)
@@ -353,9 +356,10 @@ func (f *follower) bury(ctx context.Context, b *inflight, refused []sink.Rejecti
 	}
 	if all || restTaken {
 		n := len(b.batch.Events) - len(dead)
-		if n > 0 {
+		switch {
+		case n > 0:
 			f.taken(n)
-		} else {
+		case !again:
 			f.h.Refused += len(dead)
 		}
 		return f.advance(ctx, b, answer, latency, dead)

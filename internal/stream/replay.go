@@ -47,6 +47,16 @@ func (r *Replay) Organization() string { return r.Cursor.Organization }
 // Next is the first seq that is not yet delivered.
 func (r *Replay) Next() uint64 { return r.Cursor.Next }
 
+// Skipped is how many events were not sent because the destination does not take
+// them.
+func (r *Replay) Skipped() uint64 {
+	var n uint64
+	for _, s := range r.Cursor.Skipped {
+		n += s.Events
+	}
+	return n
+}
+
 // end is the first seq that does not belong to the replay.
 func (r *Replay) end() uint64 { return r.To + 1 }
 
