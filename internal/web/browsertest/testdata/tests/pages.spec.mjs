@@ -17,6 +17,8 @@ const pages = [
   { name: 'export-new', path: 'exports?new=1', of: [full] },
   { name: 'event-types', path: 'event-types', few: 'event-types?q=incident+access', of: [full] },
   { name: 'event-type', path: 'event-types/private_incident.access_attempted?a=1&b=2', of: [full] },
+  { name: 'log-streams', path: 'log-streams', of: [full] },
+  { name: 'log-stream-new', path: 'log-streams/new', of: [full] },
   { name: 'retention', path: 'retention', of: [full, empty] },
 ];
 
