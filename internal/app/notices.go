@@ -141,7 +141,13 @@ func (n *notices) woken(failing <-chan time.Time) <-chan struct{} {
 	return n.kick
 }
 
+// errRefused says that the webhook answered, and did not take the notice.
+var errRefused = errors.New("it did not take a notice")
+
+// sendAll sends what is kept. One that is refused keeps no other back; it is sent
+// again later.
 func (n *notices) sendAll(ctx context.Context) error {
+	var refused error
 	for c, err := range catalog.All[stream.Change](ctx, n.kv, prefixNotice, "") {
 		if err != nil {
 			return err
@@ -149,7 +155,10 @@ func (n *notices) sendAll(ctx context.Context) error {
 		if n.now().Sub(c.Value.At) > noticeLife {
 			n.logger.LogAttrs(ctx, slog.LevelError, "a notice could not be sent for a day and is dropped",
 				slog.String("stream", c.Value.Stream), slog.String("action", c.Value.Action))
-		} else if err := n.send(ctx, c.Value); err != nil {
+		} else if err := n.send(ctx, c.Value); errors.Is(err, errRefused) {
+			refused = err
+			continue
+		} else if err != nil {
 			return err
 		}
 		err := n.kv.Apply(ctx, catalog.Change{Key: c.Key, Rev: c.Rev, Delete: true})
@@ -157,7 +166,7 @@ func (n *notices) sendAll(ctx context.Context) error {
 			return fmt.Errorf("note that a notice was sent: %w", err)
 		}
 	}
-	return nil
+	return refused
 }
 
 // send makes one attempt. Its errors do not tell the address, which may hold a
@@ -187,7 +196,7 @@ func (n *notices) send(ctx context.Context, c stream.Change) error {
 	defer res.Body.Close()                                          //nolint:errcheck // only read
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // the status is the answer
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("it answered %d", res.StatusCode)
+		return fmt.Errorf("%w: it answered %d", errRefused, res.StatusCode)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -255,6 +256,57 @@ func TestNotices(t *testing.T) {
 	}
 	if got.Type != stream.ActionStateChanged || got.Data.Stream != st.ID || got.Data.To != stream.StateInvalid || got.Data.Owner != "ours" || strings.Contains(string(body), "hush") {
 		t.Errorf("%s", body)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNoticeRefused holds that a notice which the webhook never takes keeps no
+// other back.
+func TestNoticeRefused(t *testing.T) {
+	taken := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "never") {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		taken <- string(body)
+	}))
+	defer receiver.Close()
+	a := serve(t, t.TempDir(), func(c *app.Config) {
+		c.NotifyWebhook, c.NotifySecret = receiver.URL, "whsec_"+base64.StdEncoding.EncodeToString(make([]byte, 32))
+	})
+	organize(t, a)
+	for _, name := range []string{"never", "always"} {
+		spec := hook()
+		spec.Name = name
+		if _, err := a.Streams.Create(t.Context(), "ours", spec, stream.Key("root")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case body := <-taken:
+		if !strings.Contains(body, "always") {
+			t.Error(body)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("no notice came")
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEventsOnly holds that checkpoints are refused where they would be refused
+// after each batch.
+func TestEventsOnly(t *testing.T) {
+	a := serve(t, t.TempDir(), func(*app.Config) {})
+	organize(t, a)
+	_, err := a.Streams.Create(t.Context(), "ours", stream.Spec{Kind: "amazon_security_lake", Checkpoints: true}, stream.Key("root"))
+	if fault, ok := errors.AsType[*audit.Error](err); !ok || fault.Field != "/checkpoints" {
+		t.Errorf("%v", err)
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)

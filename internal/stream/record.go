@@ -161,6 +161,9 @@ func (s *Streams) checked(spec Spec) (Spec, *sink.Kind, error) {
 	if err := checkStart(&spec.Start); err != nil {
 		return Spec{}, nil, err
 	}
+	if spec.Checkpoints && kind.EventsOnly {
+		return Spec{}, nil, invalid("/checkpoints", "%s takes events only, and no checkpoints", kind.Label)
+	}
 	if spec.LagLimit < 0 || spec.LagLimit > 366*86400 {
 		return Spec{}, nil, invalid("/lag_limit_seconds", "must be from 0 to a year")
 	}

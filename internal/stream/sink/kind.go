@@ -33,6 +33,8 @@ type Kind struct {
 	Formats []string
 	// Entries asks for Event.Entry.
 	Entries bool
+	// EventsOnly says that checkpoints cannot be sent along.
+	EventsOnly bool
 	// Lists says that its sinks are Listers: it can be reconciled.
 	Lists bool
 	// Check says what is wrong with settings that are each right; nil when

@@ -25,7 +25,7 @@ import (
 // A batch that spans midnight is two files.
 func SecurityLake() Kind {
 	k := s3Kind(Kind{
-		Name: "amazon_security_lake", Label: "Amazon Security Lake", Entries: true,
+		Name: "amazon_security_lake", Label: "Amazon Security Lake", Entries: true, EventsOnly: true,
 		Summary: "Writes events as OCSF in Parquet files, as a custom source of Amazon Security Lake.",
 		Docs:    "https://docs.aws.amazon.com/security-lake/latest/userguide/custom-sources.html",
 		// Security Lake's own sources are OCSF 1.1.
