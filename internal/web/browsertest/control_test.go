@@ -45,17 +45,12 @@ func (ws *worlds) control() http.Handler {
 	mux.HandleFunc("POST /worlds/{n}/exports", ws.change(func(rw http.ResponseWriter, r *http.Request, w *world) {
 		var e struct {
 			Organization string `json:"organization"`
-			Hold         bool   `json:"hold"`
-			Chunks       int    `json:"chunks"`
+			Percent      uint64 `json:"percent"`
 		}
 		if !read(rw, r, &e) {
 			return
 		}
-		if e.Hold {
-			w.engine.hold(e.Organization)
-		} else {
-			w.engine.step(e.Organization, e.Chunks)
-		}
+		w.engine.hold(e.Organization, e.Percent)
 		answer(rw, struct{}{})
 	}))
 	mux.HandleFunc("GET /product", product)

@@ -15,8 +15,8 @@ import (
 type flaky struct {
 	search.Engine
 	mu       sync.Mutex
-	failures map[string]int           // how often it is still to fail, by organization
-	gates    map[string]chan struct{} // what exports of an organization wait at
+	failures map[string]int   // how often it is still to fail, by organization
+	gates    map[string]*gate // what exports of an organization wait at
 }
 
 // errScratch is why a search fails.
@@ -43,32 +43,45 @@ func (f *flaky) Search(ctx context.Context, org string, r search.Request) (searc
 	return f.Engine.Search(ctx, org, r)
 }
 
-// maxSteps is how many chunks may be let through at once.
-const maxSteps = 1000
-
-// hold makes exports of an organization wait before each chunk until it is let
-// through.
-func (f *flaky) hold(org string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.gates[org] = make(chan struct{}, maxSteps)
+// gate lets a part of each export through.
+type gate struct {
+	mu      sync.Mutex
+	percent uint64
+	changed chan struct{} // closed when percent has changed
 }
 
-// step lets so many chunks through, all from now on when it is none.
-func (f *flaky) step(org string, chunks int) {
+// wait returns once part of whole may pass, or ctx is done.
+func (g *gate) wait(ctx context.Context, part, whole uint64) error {
+	for {
+		g.mu.Lock()
+		open, changed := part*100 <= g.percent*whole, g.changed
+		g.mu.Unlock()
+		if open {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// hold lets exports of an organization do so much of their work, and no more
+// until it is called again.
+func (f *flaky) hold(org string, percent uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	gate, ok := f.gates[org]
-	if !ok {
-		return
+	g := f.gates[org]
+	if g == nil {
+		g = &gate{changed: make(chan struct{})}
+		f.gates[org] = g
 	}
-	if chunks == 0 {
-		delete(f.gates, org)
-		close(gate)
-	}
-	for range chunks {
-		gate <- struct{}{}
-	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.percent = percent
+	close(g.changed)
+	g.changed = make(chan struct{})
 }
 
 // Render implements search.Engine.
@@ -76,18 +89,16 @@ func (f *flaky) Render(ctx context.Context, org string, q audit.Query, from, to 
 	render func(dst []byte, e *event.Entry) []byte,
 ) iter.Seq2[search.Chunk, error] {
 	f.mu.Lock()
-	gate := f.gates[org]
+	g := f.gates[org]
 	f.mu.Unlock()
 	chunks := f.Engine.Render(ctx, org, q, from, to, desc, render)
-	if gate == nil {
+	if g == nil {
 		return chunks
 	}
 	return func(yield func(search.Chunk, error) bool) {
 		for chunk, err := range chunks {
-			select {
-			case <-gate:
-			case <-ctx.Done():
-				yield(search.Chunk{}, ctx.Err())
+			if held := g.wait(ctx, chunk.Passed, to-from); held != nil {
+				yield(search.Chunk{}, held)
 				return
 			}
 			if !yield(chunk, err) {

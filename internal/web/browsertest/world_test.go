@@ -65,7 +65,7 @@ func open(ctx context.Context, dir string, cert certificate, s settings) (_ *wor
 		w.url = "https://" + ln.Addr().String()
 	}
 	cfg.WrapEngine = func(e search.Engine) search.Engine {
-		w.engine = &flaky{Engine: e, failures: map[string]int{}, gates: map[string]chan struct{}{}}
+		w.engine = &flaky{Engine: e, failures: map[string]int{}, gates: map[string]*gate{}}
 		return w.engine
 	}
 	if w.App, err = app.Open(ctx, cfg); err != nil {

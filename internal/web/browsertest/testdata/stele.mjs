@@ -82,14 +82,9 @@ export class Server {
     return ask(`${control}${this.path}/failures`, 'POST', { organization, times });
   }
 
-  // holdExports makes an organization's exports wait before each chunk of rows;
-  // stepExports lets some through, all without a number.
-  holdExports(organization) {
-    return ask(`${control}${this.path}/exports`, 'POST', { organization, hold: true });
-  }
-
-  stepExports(organization, chunks = 0) {
-    return ask(`${control}${this.path}/exports`, 'POST', { organization, chunks });
+  // holdExports lets an organization's exports do so much of their work.
+  holdExports(organization, percent) {
+    return ask(`${control}${this.path}/exports`, 'POST', { organization, percent });
   }
 
   // now is the server's time.

@@ -87,7 +87,7 @@ test.describe('a week', () => {
     await page.locator('details[open]').getByRole('button', { name: 'Apply' }).click();
     const updated = await find('actor.id:u_grace action:document.updated');
     await expect(listTitle(page)).toContainText(`${updated.length} events`);
-    expect(await ids(page)).toEqual(updated);
+    await expect.poll(() => ids(page)).toEqual(updated);
 
     // And removed.
     await page.getByRole('link', { name: /^Remove filter: Actor/ }).click();
@@ -126,7 +126,7 @@ test.describe('a week', () => {
     await page.keyboard.press('Enter');
     const wanted = await find('action:document.deleted Ada');
     await expect(listTitle(page)).toContainText(`${wanted.length} event`);
-    expect(await ids(page)).toEqual(wanted);
+    await expect.poll(() => ids(page)).toEqual(wanted);
   });
 
   test.describe('a filter that is wrong', () => {
@@ -210,7 +210,7 @@ test.describe('a week', () => {
     await dates.getByRole('button', { name: 'Show this range' }).click();
     const wanted = await find('after:2026-11-16T00:00:00+01:00 before:2026-11-17T00:00:00+01:00');
     await expect(listTitle(page)).toContainText(`${wanted.length} events`);
-    expect(await ids(page)).toEqual(wanted);
+    await expect.poll(() => ids(page)).toEqual(wanted);
   });
 
   test('times are in the zone of the browser, or in UTC', async ({ page, enter }) => {
@@ -411,7 +411,7 @@ test('pages by cursor, and back to where one was', async ({ page, enter }) => {
   await page.goForward();
   await page.getByRole('link', { name: 'Newer' }).click();
   await expect(rows(page).first()).toHaveAttribute('data-entry', first[0]);
-  expect(await ids(page)).toEqual(first);
+  await expect.poll(() => ids(page)).toEqual(first);
 });
 
 test.describe('never a false calm', () => {
@@ -461,7 +461,7 @@ test.describe('never a false calm', () => {
       await page.getByRole('link', { name: 'Try again' }).click();
       const wanted = await find('actor.id:u_ada');
       await expect(listTitle(page)).toContainText(`${wanted.length} events`);
-      expect(await ids(page)).toEqual(wanted);
+      await expect.poll(() => ids(page)).toEqual(wanted);
 
       // And when the page is loaded, not put in place.
       await main.failSearches(org, 1);
