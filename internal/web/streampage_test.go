@@ -55,6 +55,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.bodies = append(r.bodies, string(body))
 	w.WriteHeader(status)
+	if req.Method == http.MethodGet { // as an object store that has nothing
+		_, _ = io.WriteString(w, "<ListBucketResult></ListBucketResult>")
+		return
+	}
 	if status != http.StatusOK {
 		_, _ = io.WriteString(w, saying)
 	}
@@ -381,4 +385,28 @@ func TestStreamForms(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestStreamReconcile compares a bucket that has lost everything with the log.
+func TestStreamReconcile(t *testing.T) {
+	s, siem, ada := streaming(t)
+	s.record(t, "ours", s.plainEvents("api_key.created", 3)...)
+	values := siem.settings()
+	st, err := s.Streams.Create(t.Context(), "ours", logstream.Spec{
+		Kind: "s3", Name: "Bucket", Filter: "action:api_key.*", Start: logstream.Start{Kind: logstream.StartBeginning},
+		Settings: sink.Values{
+			"bucket": "audit", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": hookToken + "-key",
+			"endpoint": siem.URL, "ca_certificate": values["ca_certificate"], "flush_minutes": "1",
+		},
+	}, logstream.Key("root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "/log-streams/" + st.ID
+	ada.get(at).keeps(t).want(t, 200, "Reconcile", "Lists what lies at the destination", "the API key root")
+	ada.post(at+"/reconcile", url.Values{}).want(t, 400, "This was not done", "Nothing of this range was delivered yet")
+	s.pass(2 * time.Minute) // after which an object is written
+	ada.post(at+"/resume", url.Values{})
+	ada.until(at, "Up to date")
+	ada.post(at+"/reconcile", url.Values{}).keeps(t).want(t, 200, "0 events delivered, 3 missing, 0 duplicate objects. Found 0 objects", "Entries 0 to 2: 3 missing")
 }

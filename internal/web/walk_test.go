@@ -61,7 +61,7 @@ func TestStrangersSeeNothing(t *testing.T) {
 			v := s.enter(t, org, role, "u_walker", "Walker")
 			return v.cookie, v.csrf
 		},
-		Values: values,
+		Values:  values,
 		Secrets: []string{"OURS", "Plan Zebra", "Quentin Unlikely", "u_ada_only", "Secret SIEM", "hush-hush", job, entry},
 	})
 	ada.get("/audit-log").want(t, 200) // nobody signed her out
