@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stelehq/stele/internal/server"
@@ -21,8 +22,7 @@ type streamCard struct {
 	Behind               bool
 	Held                 bool
 	Chart                rateChart
-	Error                *stream.Attempt
-	ErrorWords           string
+	Error                *failureView // nil while all is well
 	Status               stream.Status
 }
 
@@ -42,7 +42,26 @@ func stateViewOf(s stream.State) stateView {
 	case stream.StatePaused:
 		return stateView{"paused", "Paused", "", "pause", "Nothing is sent and nothing is lost. It goes on where it stopped, however long after."}
 	}
-	return stateView{"active", "Active", "ok", "check", "The last attempt succeeded, or there was none yet."}
+	return stateView{"active", "Active", "ok", "check", "Events are delivered as they are recorded."}
+}
+
+// failureView is why an attempt failed, and what to do.
+type failureView struct {
+	Words, Message string
+	Answer         answerView
+}
+
+// answerView is what a receiver said, where the message does not repeat it.
+type answerView struct {
+	Status int
+	Text   string
+}
+
+func answerOf(message string, status int, text string) answerView {
+	if text != "" && strings.Contains(message, text) {
+		return answerView{}
+	}
+	return answerView{Status: status, Text: text}
 }
 
 // streamCard reads how a stream is doing.
@@ -63,7 +82,8 @@ func (p *pages) cardOf(st *stream.Stream, status *stream.Status) streamCard {
 	}
 	// An error that is over is history.
 	if status.LastError != nil && status.Failures > 0 {
-		card.Error, card.ErrorWords = status.LastError, classWords(status.LastError.Class)
+		e := status.LastError
+		card.Error = &failureView{Words: classWords(e.Class), Message: e.Message, Answer: answerOf(e.Message, e.Status, e.Text)}
 	}
 	return card
 }
@@ -172,11 +192,12 @@ func rateChartOf(rate []int) rateChart {
 // testView is what a destination said to a test.
 type testView struct {
 	stream.TestResult
-	Words string
+	Words  string
+	Answer answerView
 }
 
 func testViewOf(r *stream.TestResult) *testView {
-	return &testView{TestResult: *r, Words: classWords(r.Class)}
+	return &testView{TestResult: *r, Words: classWords(r.Class), Answer: answerOf(r.Message, r.Status, r.Text)}
 }
 
 // deliveryRow is a batch that has left a stream.
@@ -278,6 +299,9 @@ func (p *pages) streamFacts(st *stream.Stream) streamFacts {
 	f := streamFacts{
 		Format: st.Format, Filter: st.Filter, FilterURL: filterURL(st.Filter), Checkpoints: st.Checkpoints,
 		CreatedAt: st.CreatedAt, UpdatedAt: st.UpdatedAt, CreatedBy: cmp.Or(st.CreatedBy.Name, st.CreatedBy.ID), StartDate: st.Start.Date,
+	}
+	if st.CreatedBy.Type == stream.WhoKey {
+		f.CreatedBy = "the API key " + f.CreatedBy
 	}
 	for _, info := range p.Streams.Formats() {
 		if info.Name == st.Format {

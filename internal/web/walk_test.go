@@ -9,6 +9,8 @@ import (
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/server/servertest"
+	logstream "github.com/stelehq/stele/internal/stream"
+	"github.com/stelehq/stele/internal/stream/sink"
 )
 
 // TestStrangersSeeNothing walks over every route for people as those who have no
@@ -24,6 +26,12 @@ func TestStrangersSeeNothing(t *testing.T) {
 	ada := s.enter(t, "ours", auth.PersonManager, "u_ada_only", "Ada")
 	made := ada.make(url.Values{})
 	job := made[strings.LastIndex(made, "/")+1:]
+	st, err := s.Streams.Create(t.Context(), "ours", logstream.Spec{
+		Kind: "webhook", Name: "Secret SIEM", Settings: sink.Values{"url": "https://127.0.0.1:1/hush-hush-4711"},
+	}, logstream.Key("root"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := s.enter(t, "ours", auth.PersonManager, "u_ada_only", "Ada")
 	if err := s.people.End(t.Context(), ended.cookie); err != nil {
 		t.Fatal(err)
@@ -32,6 +40,12 @@ func TestStrangersSeeNothing(t *testing.T) {
 	for _, route := range s.Server.Routes() {
 		if route.Access.NeedsSession() {
 			routes = append(routes, route)
+		}
+	}
+	values := map[string]string{"log.entry id": entry, "log.proof id": entry, "id": job, "action": "secret.plan_made"}
+	for _, route := range routes {
+		if strings.HasPrefix(route.Name, "page.stream") {
+			values[route.Name+" id"] = st.ID
 		}
 	}
 	servertest.Walk(t, &servertest.World{
@@ -47,10 +61,8 @@ func TestStrangersSeeNothing(t *testing.T) {
 			v := s.enter(t, org, role, "u_walker", "Walker")
 			return v.cookie, v.csrf
 		},
-		Values: map[string]string{
-			"log.entry id": entry, "log.proof id": entry, "id": job, "action": "secret.plan_made",
-		},
-		Secrets: []string{"OURS", "Plan Zebra", "Quentin Unlikely", "u_ada_only", job, entry},
+		Values:  values,
+		Secrets: []string{"OURS", "Plan Zebra", "Quentin Unlikely", "u_ada_only", "Secret SIEM", "hush-hush", job, entry},
 	})
 	ada.get("/audit-log").want(t, 200) // nobody signed her out
 }

@@ -53,6 +53,7 @@ func (ws *worlds) control() http.Handler {
 		w.engine.hold(e.Organization, e.Percent)
 		answer(rw, struct{}{})
 	}))
+	ws.receivers.control(mux)
 	mux.HandleFunc("GET /product", product)
 	return mux
 }

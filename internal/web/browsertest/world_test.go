@@ -59,6 +59,7 @@ func open(ctx context.Context, dir string, cert certificate, s settings) (_ *wor
 	}}
 	cfg := app.DemoConfig(dir, ln.Addr().String(), rootKey, nil)
 	cfg.Now, cfg.ReserveMiB = w.demo.Now, 0
+	cfg.StreamAllow = []string{"127.0.0.0/8"} // where the receivers of the tests are
 	cfg.FrameAncestors, cfg.ProductName, cfg.Accent = s.FrameAncestors, s.ProductName, s.Accent
 	if s.TLS {
 		cfg.TLSCert, cfg.TLSKey = cert.certFile, cert.keyFile
@@ -89,6 +90,8 @@ type worlds struct {
 	cert certificate
 	mu   sync.Mutex
 	all  []*world
+	// receivers are what log streams deliver to.
+	receivers receivers
 }
 
 func newWorlds(t *testing.T) *worlds {
@@ -126,6 +129,7 @@ func (ws *worlds) get(n int) *world {
 // close ends all of them.
 func (ws *worlds) close(t *testing.T) {
 	t.Helper()
+	defer ws.receivers.close()
 	for _, w := range ws.all {
 		if err := w.stop(); err != nil {
 			t.Error(err)

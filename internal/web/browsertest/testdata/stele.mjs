@@ -107,6 +107,24 @@ export async function another(settings = {}) {
   return new Server(made.url, made.path);
 }
 
+// Receiver is a customer's own system, which a log stream delivers to.
+export class Receiver {
+  static async open() {
+    return Object.assign(new Receiver(), await ask(`${control}/receivers`, 'POST', {}));
+  }
+
+  // answers says how it answers from now on: with a status and a text, and with
+  // 400 to what holds the text refuse.
+  answers({ status = 200, says = '', refuse = '' } = {}) {
+    return ask(control + this.path, 'POST', { status, says, refuse });
+  }
+
+  // bodies are the requests so far.
+  async bodies() {
+    return (await ask(control + this.path)).bodies ?? [];
+  }
+}
+
 // product is a page of the product that shows a portal link in it, at an origin.
 export function product(at = control, server = undefined, link = '') {
   return `${at}/product?${new URLSearchParams({ server: server?.url ?? '', link })}`;
