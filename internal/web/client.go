@@ -21,7 +21,7 @@ func (p *pages) clientAddress(r *http.Request) string {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		next, err := hopAddress(strings.TrimSpace(hop))
 		if err != nil {
 			break
 		}
@@ -31,6 +31,18 @@ func (p *pages) clientAddress(r *http.Request) string {
 		}
 	}
 	return at.String()
+}
+
+// hopAddress reads an address in X-Forwarded-For, which some proxies write with a
+// port or in brackets.
+func hopAddress(hop string) (netip.Addr, error) {
+	if at, err := netip.ParseAddrPort(hop); err == nil {
+		return at.Addr(), nil
+	}
+	if inner, ok := strings.CutPrefix(hop, "["); ok {
+		hop = strings.TrimSuffix(inner, "]")
+	}
+	return netip.ParseAddr(hop)
 }
 
 func (p *pages) trusts(at netip.Addr) bool {

@@ -21,6 +21,7 @@ func (p *pages) doorRoutes() []server.Route {
 	routes := []server.Route{
 		{Name: "portal.launch", Method: http.MethodGet, Pattern: LaunchPath, Access: auth.Public(), Handler: p.launch},
 		{Name: "home", Method: http.MethodGet, Pattern: Base, Access: auth.Person(), Handler: p.home},
+		{Name: "home.slash", Method: http.MethodGet, Pattern: Base + "/{$}", Access: auth.Person(), Handler: p.home},
 		post("sign_out", "sign-out", auth.Person(), p.signOut),
 	}
 	if p.Demo != nil {

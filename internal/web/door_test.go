@@ -1,12 +1,14 @@
 package web_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,9 +93,11 @@ func TestLaunch(t *testing.T) {
 	}
 	v := &visitor{t: t, site: s, cookie: c.Value}
 	v.get("/audit-log").want(t, http.StatusOK, "OURS", "Ada", "Back to the product", "Sign out")
-	home := v.get("")
-	if home.Code != http.StatusSeeOther || home.Header().Get("Location") != "/settings/security/audit-log" {
-		t.Errorf("home leads to %d %s", home.Code, home.Header().Get("Location"))
+	for _, path := range []string{"", "/"} {
+		home := v.get(path)
+		if home.Code != http.StatusSeeOther || home.Header().Get("Location") != "/settings/security/audit-log" {
+			t.Errorf("home%s leads to %d %s", path, home.Code, home.Header().Get("Location"))
+		}
 	}
 }
 
@@ -260,6 +264,38 @@ func TestOpenedIsFolded(t *testing.T) {
 	count(2, "a journal that fails")
 }
 
+// TestOpenedDoesNotWait holds that a page does not wait for another one of which it
+// is being recorded, and that none waits for ever.
+func TestOpenedDoesNotWait(t *testing.T) {
+	s := openSite(t)
+	ada := s.enter(t, "ours", auth.PersonViewer, "u1", "Ada")
+	asked, release := make(chan bool), make(chan struct{})
+	var calls atomic.Int64
+	slow := func(ctx context.Context) error {
+		if calls.Add(1) == 1 {
+			_, bounded := ctx.Deadline()
+			asked <- bounded
+			<-release
+		}
+		return ctx.Err()
+	}
+	s.engine.onSearch.Store(&slow)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ada.get("/audit-log")
+	}()
+	if !<-asked {
+		t.Error("a page may wait for ever")
+	}
+	ada.get("/audit-log").want(t, http.StatusOK)
+	close(release)
+	<-done
+	if got := len(s.recorded(t, "ours", "audit_log.opened")); got != 1 {
+		t.Errorf("%d entries", got)
+	}
+}
+
 // TestOpenedBy is who the log says opened it.
 func TestOpenedBy(t *testing.T) {
 	s := openSite(t, func(c *app.Config) { c.SchemaMode = "strict" })
@@ -309,6 +345,9 @@ func TestClientAddress(t *testing.T) {
 		{"10.0.0.0/8", "10.1.2.3:1", "", "10.1.2.3"},
 		{"10.1.2.3,2001:db8::/32", "[2001:db8::1]:1", "198.51.100.1,10.1.2.3", "198.51.100.1"},
 		{"10.1.2.3", "10.1.2.4:1", "198.51.100.1", "10.1.2.4"},
+		{"10.0.0.0/8", "10.1.2.3:1", "198.51.100.1:51234", "198.51.100.1"},
+		{"10.0.0.0/8", "10.1.2.3:1", "[2001:db8::7]:51234", "2001:db8::7"},
+		{"10.0.0.0/8", "10.1.2.3:1", "[2001:db8::7]", "2001:db8::7"},
 	}
 	for _, tt := range tests {
 		s := openSite(t, func(c *app.Config) {

@@ -474,3 +474,72 @@ func TestLive(t *testing.T) {
 		t.Errorf("without a session: %d", status)
 	}
 }
+
+// TestLiveMany holds that one session, and one organization, keeps nobody else from
+// following, and is told why it may not; and that each page that leaves makes room.
+func TestLiveMany(t *testing.T) {
+	s := openServed(t)
+	one := s.person("ours")
+	first, leave := context.WithCancel(t.Context())
+	s.follow(first, one, "range=all")
+	for range 7 {
+		s.follow(t.Context(), one, "range=all")
+	}
+	event, data := s.follow(t.Context(), one, "range=all").next()
+	if event != "full" || !strings.Contains(data, "8 pages of your session follow already") {
+		t.Errorf("the ninth page of a session: %s %s", event, data)
+	}
+	for range 56 / 8 {
+		c := s.person("ours")
+		for range 8 {
+			s.follow(t.Context(), c, "range=all")
+		}
+	}
+	event, data = s.follow(t.Context(), s.person("ours"), "range=all").next()
+	if event != "full" || !strings.Contains(data, "64 pages of your organization") {
+		t.Errorf("the 65th page of an organization: %s %s", event, data)
+	}
+	other := s.follow(t.Context(), s.person("theirs"), "range=all")
+	s.record("theirs", keyEvent(1))
+	if event, data := other.next(); event != "row" {
+		t.Errorf("another organization: %s %s", event, data)
+	}
+	leave()
+	for { // until the server has seen that it is gone
+		if again := s.follow(t.Context(), one, "range=all"); s.followsAgain(again) {
+			break
+		}
+	}
+}
+
+// followsAgain reports whether a stream follows; it does not when its first event
+// says that too many do.
+func (s *served) followsAgain(st *stream) bool {
+	for st.lines.Scan() {
+		if name, ok := strings.CutPrefix(st.lines.Text(), "event: "); ok {
+			return name != "full"
+		}
+	}
+	return false
+}
+
+// TestLiveFoot holds that the foot of the list goes with its rows.
+func TestLiveFoot(t *testing.T) {
+	s := openServed(t)
+	st := s.follow(t.Context(), s.person("ours"), "range=all&tz=America/New_York")
+	s.record("ours", keyEvent(0))
+	rows := 0
+	for st.lines.Scan() {
+		line := st.lines.Text()
+		if line == "event: row" {
+			rows++
+		}
+		if rows > 0 && strings.HasPrefix(line, "data: ") && strings.Contains(line, "data-through") {
+			if !strings.Contains(line, "Complete up to entry 1, recorded") || !strings.Contains(line, "America/New_York") {
+				t.Error(line)
+			}
+			return
+		}
+	}
+	t.Error("the stream ended without a foot")
+}

@@ -28,16 +28,11 @@ const (
 	liveBehind = 100_000
 	// livePause goes between two looks at a log that is never silent.
 	livePause = 250 * time.Millisecond
-	// liveMost is how many pages may follow at the same time.
-	liveMost = 512
 	// liveRetry is when a browser comes back after the connection broke.
 	liveRetry = 2 * time.Second
 )
 
-var (
-	errLiveEnded = errors.New("the session no longer opens the log")
-	errTooMany   = audit.Errorf(audit.CodeOverloaded, "too many pages follow a log live just now; try again in a minute")
-)
+var errLiveEnded = errors.New("the session no longer opens the log")
 
 // follower is one page that follows a log.
 type follower struct {
@@ -57,25 +52,30 @@ type follower struct {
 // events:
 //
 //	row       data {"html":…,"seq":…}; the id is the seq
-//	beat      the log was followed up to the id; data {"seq":…,"received_at":…} or null
+//	beat      the log was followed up to the id; data {"html":…} for the foot of the list, or null
 //	reload    too much has happened: the page should load anew
 //	ended     the session has ended
+//	full      too many pages follow; data {"message":…}. The page asks again later
+//
+// Scripts see no status of a stream, so that "full" is an event.
 func (p *pages) live(w http.ResponseWriter, r *server.Request) error {
-	if p.following.Add(1) > liveMost {
-		p.following.Add(-1)
-		w.Header().Set("Retry-After", "60")
-		return errTooMany
-	}
-	defer p.following.Add(-1)
 	f, err := p.newFollower(w, r)
 	if err != nil {
 		return err
+	}
+	end, full := p.following.begin(r.Session.ID, r.Organization.ID)
+	if full == "" {
+		defer end()
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the rows back
 	w.WriteHeader(http.StatusOK)
+	if full != "" {
+		f.event("full", map[string]string{"message": full})
+		return f.flush()
+	}
 
 	ctx, cancel := context.WithTimeoutCause(r.Context(), r.Session.ExpiresAt.Sub(p.Now()), errLiveEnded)
 	defer cancel()
@@ -159,8 +159,10 @@ func (f *follower) follow(ctx context.Context) error {
 		if err := f.catchUp(ctx); err != nil {
 			return err
 		}
-		if err := f.flush(); err != nil {
-			return err
+		if f.buf.Len() > 0 { // rows: the foot of the list goes with them
+			if err := f.beat(ctx); err != nil {
+				return err
+			}
 		}
 		err := f.wait(ctx)
 		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
@@ -238,30 +240,41 @@ func (f *follower) row(e *event.Entry) error {
 // beat looks whether the page may go on following, and tells it how far it is.
 func (f *follower) beat(ctx context.Context) error {
 	f.due = f.pages.Now().Add(liveBeat)
-	if !f.open(ctx) {
-		return errLiveEnded
+	if err := f.open(ctx); err != nil {
+		return err
 	}
 	through, err := f.pages.Ledger.Through(ctx, f.org)
 	if err != nil {
 		return err
 	}
-	if through != nil && f.next > through.Seq {
-		f.id(through.Seq)
-	} else {
-		through = nil // not there yet
+	if through == nil || f.next <= through.Seq { // not there yet
+		f.event("beat", nil)
+		return f.flush()
 	}
-	f.event("beat", through)
+	var html bytes.Buffer
+	if err := f.pages.parts.ExecuteTemplate(&html, "log-through", logThrough{through, f.pages.zone(f.r)}); err != nil {
+		return err
+	}
+	f.id(through.Seq)
+	f.event("beat", map[string]string{"html": html.String()})
 	return f.flush()
 }
 
-// open says whether the session would still be let in.
-func (f *follower) open(ctx context.Context) bool {
+// open returns errLiveEnded when the session would no longer be let in. Another
+// error says nothing about that: the browser comes back.
+func (f *follower) open(ctx context.Context) error {
 	s, err := f.pages.Sessions.Get(ctx, server.SessionOf(f.r.Request))
-	if err != nil || s.Organization != f.org {
-		return false
+	if codeOf(err) == audit.CodeUnauthorized || err == nil && s.Organization != f.org {
+		return errLiveEnded
+	}
+	if err != nil {
+		return err
 	}
 	o, err := f.pages.Catalog.Organization(ctx, f.org)
-	return err == nil && o.CheckShow() == nil
+	if codeOf(err) == audit.CodeNotFound || err == nil && o.CheckShow() != nil {
+		return errLiveEnded
+	}
+	return err
 }
 
 func (f *follower) id(seq uint64) {

@@ -72,6 +72,12 @@ func (page *logPage) BadRange(name string) bool {
 	return page.RangeFault != nil && page.RangeFault.Field == name
 }
 
+// logThrough says up to where a list is complete.
+type logThrough struct {
+	At   *audit.Position
+	Zone Zone
+}
+
 // logLink is a link that may be the current one.
 type logLink struct {
 	Text, URL string

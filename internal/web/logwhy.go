@@ -13,8 +13,7 @@ import (
 type logWhy struct {
 	// Filters are the conditions, Ranges the longer ranges.
 	Filters, Ranges []logReason
-	// None reports whether not even one of them alone hides everything: it
-	// takes several together.
+	// None reports whether removing one of them is not enough.
 	None bool
 	// Clear is the view without any filter.
 	Clear *logReason

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"log/slog"
 	"strings"
 	"sync"
@@ -126,18 +125,50 @@ const openedEvery = time.Hour
 // last, so that a restart changes nothing; what is remembered here only saves
 // asking it.
 type openings struct {
-	seed  maphash.Seed
-	parts [64]struct {
-		mu   sync.Mutex // held while asking and recording, so that two pages at once make one entry
-		seen map[opening]time.Time
-	}
+	mu   sync.Mutex // never held while asking or recording
+	seen map[opening]time.Time
+	busy map[opening]bool // being asked for and recorded, so that two pages at once make one entry
 }
 
 // opening is whose: an organization and an actor.
 type opening struct{ org, actorType, actorID string }
 
-// maxOpenings bounds what one part remembers. When it is full, it forgets all.
-const maxOpenings = 256
+const (
+	// maxOpenings bounds what is remembered. When it is full, all is forgotten.
+	maxOpenings = 16384
+	// openedTime is how long a page waits for it to be on record that it was
+	// opened.
+	openedTime = 5 * time.Second
+)
+
+// begin says whether it is for the caller to ask and record; it then calls end.
+// When somebody else is at it, the caller's page need not wait for them.
+func (o *openings) begin(who opening, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if last, ok := o.seen[who]; o.busy[who] || ok && now.Sub(last) < openedEvery {
+		return false
+	}
+	if o.busy == nil {
+		o.busy = map[opening]bool{}
+	}
+	o.busy[who] = true
+	return true
+}
+
+// end remembers when it was recorded last; zero when that did not work.
+func (o *openings) end(who opening, last time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.busy, who)
+	if last.IsZero() {
+		return
+	}
+	if o.seen == nil || len(o.seen) >= maxOpenings {
+		o.seen = map[opening]time.Time{}
+	}
+	o.seen[who] = last
+}
 
 // opened records that the person of a session looks at the log, unless that was
 // recorded within the hour. A disabled log takes no entries, this one included. What
@@ -150,29 +181,29 @@ func (p *pages) opened(r *server.Request) {
 	}
 }
 
+// recordOpened does not end with the request: another page of the same person may
+// count on it.
 func (p *pages) recordOpened(ctx context.Context, r *server.Request) error {
 	e := p.personEvent(r, actionOpened)
 	who := opening{r.Session.Organization, e.Actor.Type, e.Actor.ID}
-	part := &p.openings.parts[maphash.Comparable(p.openings.seed, who)%uint64(len(p.openings.parts))]
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	if last, ok := part.seen[who]; ok && e.OccurredAt.Sub(last) < openedEvery {
+	if !p.openings.begin(who, e.OccurredAt) {
 		return nil
 	}
-	last, err := p.lastOpened(ctx, who, e.OccurredAt.Add(-openedEvery))
+	var last time.Time
+	defer func() { p.openings.end(who, last) }()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openedTime)
+	defer cancel()
+	found, err := p.lastOpened(ctx, who, e.OccurredAt.Add(-openedEvery))
 	if err != nil {
 		return err
 	}
-	if last.IsZero() {
+	if found.IsZero() {
 		if err := p.Journal.Record(ctx, who.org, e); err != nil {
 			return err
 		}
-		last = e.OccurredAt
+		found = e.OccurredAt
 	}
-	if part.seen == nil || len(part.seen) >= maxOpenings {
-		part.seen = map[opening]time.Time{}
-	}
-	part.seen[who] = last
+	last = found
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/web/logview"
 	"github.com/stelehq/stele/internal/web/words"
 )
 
@@ -119,5 +120,5 @@ func newStamp(t time.Time, in rowContext) stamp {
 
 // exactTime is a time to the millisecond, with its zone.
 func exactTime(t time.Time, zone *time.Location) string {
-	return t.In(zone).Format("Mon 2 Jan 2006, 15:04:05.000 ") + zone.String()
+	return t.In(zone).Format("Mon 2 Jan 2006, 15:04:05.000 ") + logview.Offset(t, zone) + zone.String()
 }

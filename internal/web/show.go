@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/web/complete"
+	"github.com/stelehq/stele/internal/web/logview"
 )
 
 // view is a page to be shown.
@@ -87,6 +89,7 @@ func (p *pages) funcs() template.FuncMap {
 		"longday":  func(z Zone, at time.Time) string { return at.In(z.Location).Format("2 January 2006") },
 		"sentence": sentence,
 		"fields":   complete.Names,
+		"through":  func(at *audit.Position, z Zone) logThrough { return logThrough{at, z} },
 	}
 }
 
@@ -201,7 +204,7 @@ const zoneCookie = "stele_tz"
 
 // absolute is an exact time with its zone: {{abs $.Zone .At}}.
 func absolute(z Zone, at time.Time) string {
-	return at.In(z.Location).Format("2 Jan 2006, 15:04:05 ") + z.Label
+	return at.In(z.Location).Format("2 Jan 2006, 15:04:05 ") + logview.Offset(at, z.Location) + z.Label
 }
 
 // date is the day of a time: {{day $.Zone .At}}. The zone is to be said nearby.

@@ -17,13 +17,11 @@ package web
 import (
 	"context"
 	"embed"
-	"hash/maphash"
 	"html/template"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -77,19 +75,18 @@ type Journal interface {
 // pages is all pages. It does not change after New.
 type pages struct {
 	Deps
-	openings openings
-	frame    frame
-	logoURL  string // "" without
-	assets   *assets
-	parts    *template.Template            // layout and parts
-	pages    map[string]*template.Template // by name, each with the parts
-	// following counts the pages that follow a log live.
-	following atomic.Int64
+	openings  openings
+	frame     frame
+	logoURL   string // "" without
+	assets    *assets
+	parts     *template.Template            // layout and parts
+	pages     map[string]*template.Template // by name, each with the parts
+	following following
 }
 
 // New makes the pages.
 func New(deps Deps) server.Surface {
-	p := &pages{Deps: deps, openings: openings{seed: maphash.MakeSeed()}}
+	p := &pages{Deps: deps}
 	p.assets = loadAssets(files, deps.Brand.style())
 	p.logoURL = p.assets.addLogo(deps.Brand.Logo)
 	p.frame = newFrame(deps.Brand.FrameAncestors, deps.PublicURL)

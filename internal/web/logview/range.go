@@ -185,10 +185,30 @@ func moment(t time.Time, zone *time.Location) string {
 func date(t time.Time) string { return t.Format("2 Jan 2006") }
 
 func clock(t time.Time) string {
+	layout := "15:04:05"
 	if t.Second() == 0 {
-		return t.Format("15:04")
+		layout = "15:04"
 	}
-	return t.Format("15:04:05")
+	return strings.TrimSuffix(t.Format(layout+" ")+Offset(t, t.Location()), " ")
+}
+
+// Offset is "UTC-05:00 " for a time that the clocks of the zone show twice, because
+// they are set back, and "" for all others, which need none.
+func Offset(t time.Time, zone *time.Location) string {
+	t = t.In(zone)
+	_, offset := t.Zone()
+	// shown is when the clocks show the same by the offset on the other side
+	// of a change.
+	shown := func(other time.Time) time.Time {
+		_, there := other.Zone()
+		return t.Add(time.Duration(offset-there) * time.Second)
+	}
+	start, end := t.ZoneBounds()
+	later := !end.IsZero() && !shown(end).Before(end)
+	if earlier := start.Add(-time.Nanosecond); later || !start.IsZero() && !shown(earlier).After(earlier) {
+		return t.Format("UTC-07:00 ")
+	}
+	return ""
 }
 
 func isMidnight(t time.Time) bool {

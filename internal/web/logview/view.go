@@ -89,10 +89,10 @@ func (v *View) parseRange(params url.Values) error {
 	from, fromErr := ParseTime(paramFrom, params.Get(paramFrom), v.Zone)
 	to, toErr := ParseTime(paramTo, params.Get(paramTo), v.Zone)
 	bounded := params.Get(paramFrom) != "" || params.Get(paramTo) != ""
-	v.TypedFrom, v.TypedTo = params.Get(paramFrom), params.Get(paramTo)
+	v.TypedFrom, v.TypedTo = typedEnd(params.Get(paramFrom), from, v.Zone), typedEnd(params.Get(paramTo), to, v.Zone)
 	switch _, preset := presetOf(name); {
 	case preset, name == RangeAll:
-		v.Range = name
+		v.Range, v.TypedFrom, v.TypedTo = name, "", ""
 		return nil
 	case name == "" && !bounded:
 		return nil
@@ -105,6 +105,14 @@ func (v *View) parseRange(params url.Values) error {
 	}
 	v.setBounds(from, to)
 	return v.checkRange()
+}
+
+// typedEnd is an end as a form shows it.
+func typedEnd(text string, at time.Time, zone *time.Location) string {
+	if at.IsZero() {
+		return text
+	}
+	return FormTime(at, zone)
 }
 
 // setBounds makes the range one of its own.

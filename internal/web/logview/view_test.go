@@ -149,6 +149,11 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: the form has %q", query, v.TypedFrom)
 		}
 	}
+	for query, want := range map[string]string{"range=30d&from=2026-01-01": "", "range=all&from=2026-01-01": "", "from=2026-01-01&to=soon": "2026-01-01T00:00"} {
+		if v, _ := parse(t, query); v.TypedFrom != want {
+			t.Errorf("%s: the form has %q, want %q", query, v.TypedFrom, want)
+		}
+	}
 	if v, _ := parse(t, "q=nope:1&range=7d"); v.Typed != "nope:1" || v.Range != "7d" {
 		t.Errorf("an unreadable filter: box %q, range %s", v.Typed, v.Range)
 	}
@@ -292,5 +297,27 @@ func TestHidden(t *testing.T) {
 	}
 	if got := v.TypedFrom; got != "2026-01-01T01:00" {
 		t.Errorf("the form has %q", got)
+	}
+}
+
+// TestTwice: a time that the clocks show twice says which of the two it is.
+func TestTwice(t *testing.T) {
+	york := zone(t, "America/New_York")
+	for text, want := range map[string]string{
+		"2026-11-01T04:59:59Z": "", "2026-11-01T05:00:00Z": "UTC-04:00 ", "2026-11-01T05:30:00Z": "UTC-04:00 ", "2026-11-01T05:59:59Z": "UTC-04:00 ",
+		"2026-11-01T06:00:00Z": "UTC-05:00 ", "2026-11-01T06:30:00Z": "UTC-05:00 ", "2026-11-01T07:00:00Z": "",
+		"2026-03-08T06:59:59Z": "", "2026-03-08T07:00:00Z": "", "2026-07-01T00:00:00Z": "",
+	} {
+		if got := logview.Offset(at(t, text), york); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	if got := logview.Offset(at(t, "2026-11-01T05:30:00Z"), time.UTC); got != "" {
+		t.Errorf("in UTC: %q", got)
+	}
+	first := logview.Words(at(t, "2026-11-01T05:30:00Z"), at(t, "2026-11-01T05:35:00Z"), york)
+	second := logview.Words(at(t, "2026-11-01T06:30:00Z"), at(t, "2026-11-01T06:35:00Z"), york)
+	if first == second || second != "1 Nov 2026, 01:30 UTC-05:00 – 01:35 UTC-05:00" {
+		t.Errorf("%q and %q", first, second)
 	}
 }

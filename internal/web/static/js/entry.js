@@ -80,6 +80,7 @@ export function closeEntry({ push = true, focus = false } = {}) {
   link.setAttribute("aria-expanded", "false");
   document.title = listTitle;
   if (push && history.state?.entry) history.pushState({}, "", listURL());
+  if (push) document.dispatchEvent(new Event("closed"));
   if (focus) link.focus();
 }
 

@@ -5,7 +5,8 @@ import { isOpen } from "./entry.js";
 
 const most = 500; // rows in the page; older ones make room
 const silence = 40_000; // ms without a beat, of which one comes each 15 s
-const again = 4_000; // ms until the next try
+const again = 4_000; // ms until the next try, doubled up to
+const seldom = 60_000;
 
 // The list may be put in place anew at any time, so nothing of it is held.
 const root = () => document.querySelector("[data-live]");
@@ -19,6 +20,9 @@ let waiting = []; // rows not in the list yet
 let lastHeard = 0;
 let watch = 0;
 let retry = 0;
+let pause = again;
+let added = 0; // rows since the page was counted
+let through = null; // the foot that goes with all rows so far
 let state = { name: "off", words: "" };
 
 // The regions and the pill stay while the list is replaced.
@@ -87,7 +91,7 @@ function connect() {
   since ||= root().dataset.since;
   if (state.name !== "lost") say("connecting", "Connecting…");
   const mine = (source = new EventSource(streamURL()));
-  const handlers = { row: add, beat: heard, reload: tooMuch, ended, error: lost };
+  const handlers = { row: add, beat, reload: tooMuch, ended, full, error: lost };
   for (const [name, handler] of Object.entries(handlers)) {
     mine.addEventListener(name, (event) => mine === source && handler(event));
   }
@@ -102,11 +106,27 @@ function disconnect() {
   clearTimeout(retry);
 }
 
-// lost says so at once, and tries again.
-function lost() {
+// lost says so at once, and tries again, less and less often. A stream does not say
+// why it was refused; another address does, when the session has ended.
+async function lost() {
   disconnect();
   say("lost", "Not live: the connection is lost. Trying again…");
-  retry = setTimeout(connect, again);
+  retry = setTimeout(connect, pause);
+  pause = Math.min(2 * pause, seldom);
+  const mine = retry;
+  try {
+    const answer = await fetch(new URL("..", new URL(root().dataset.live, location.href)), { method: "HEAD", redirect: "manual" });
+    if (mine === retry && active && !source && [401, 403, 404].includes(answer.status)) ended();
+  } catch {
+    // not even that: it is the connection
+  }
+}
+
+// full: others follow, and one of them must stop.
+function full(event) {
+  disconnect();
+  say("lost", `Not live: ${JSON.parse(event.data).message} Trying again each minute…`);
+  retry = setTimeout(connect, seldom);
 }
 
 function ended() {
@@ -128,6 +148,21 @@ function heard(event) {
   lastHeard = Date.now();
   if (event.lastEventId) since = String(Number(event.lastEventId) + 1);
   say("live", "Live: new events appear as they are recorded");
+}
+
+function beat(event) {
+  heard(event);
+  pause = again;
+  const html = JSON.parse(event.data)?.html;
+  if (html) through = new DOMParser().parseFromString(html, "text/html").querySelector("[data-through]");
+  if (!waiting.length) foot();
+}
+
+// foot says up to where the list is complete, once all rows are in it.
+function foot() {
+  const old = document.querySelector("[data-through]");
+  if (through && old) old.replaceWith(through);
+  through = null;
 }
 
 function add(event) {
@@ -169,8 +204,12 @@ function insert() {
     if (after) after.before(row);
     else if (!ol.hasAttribute("data-more")) ol.append(row); // else it is on a page of older ones
   }
+  added += waiting.length;
+  const news = document.querySelector("[data-live-new]");
+  if (news) news.textContent = ` + ${added.toLocaleString("en")} new`;
   waiting = [];
   pill.hidden = true;
+  foot();
   const many = rowsOf(ol);
   for (const row of many.slice(most)) if (!row.classList.contains("entry-open")) row.remove();
   if (many.length > most) ol.setAttribute("data-more", "");
@@ -210,9 +249,15 @@ document.addEventListener("swapped", () => {
   waiting = [];
   pill.hidden = true;
   since = "";
+  added = 0;
+  through = null;
   show();
   if (active) on();
 });
+
+// The address of details is their own: the list's gets the switch once they close.
+addEventListener("popstate", () => setTimeout(remember));
+document.addEventListener("closed", remember);
 
 addEventListener("offline", () => source && lost());
 addEventListener("pagehide", disconnect);
