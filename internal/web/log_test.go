@@ -286,6 +286,8 @@ func TestListZone(t *testing.T) {
 	v.get(list+"?range=7d").want(t, http.StatusOK, "Times in UTC", "2 Mar 2026, 09:30:00 UTC")
 	p := v.get(list, "Cookie", "stele_tz=Asia/Kathmandu")
 	p.want(t, http.StatusOK, "Asia/Kathmandu", "2 Mar 2026, 15:15:00 Asia/Kathmandu", "Times are in Asia/Kathmandu")
+	p = v.get(list+"?tz=New+York", "Cookie", "stele_tz=Asia/Kathmandu")
+	p.want(t, http.StatusOK, "[New York]", "This is not a time zone: write one such as America/New_York. Times are in Asia/Kathmandu.")
 	v.follow(p, "UTC").want(t, http.StatusOK, "2 Mar 2026, 09:30:00 UTC")
 	v.follow(v.get(list+"?tz=Asia/Kathmandu&range=24h"), "Last 7 days").want(t, http.StatusOK, "Asia/Kathmandu")
 	p = v.get(list + "?range=custom&from=2026-03-02T15:15&to=2026-03-02T15:16&by=Asia/Kathmandu&tz=Asia/Kathmandu")
@@ -294,6 +296,12 @@ func TestListZone(t *testing.T) {
 		t.Fatalf("status %d to %s", p.Code, to)
 	}
 	v.get(strings.TrimPrefix(to.String(), web.Base)).want(t, http.StatusOK, "2 events", "2 Mar 2026, 15:15 – 15:16")
+	// So is what is typed into the search box.
+	p = v.get(list+"?typed=Asia/Kathmandu&q=after:2026-03-02", "Cookie", "stele_tz=Asia/Kathmandu")
+	to, err = url.Parse(p.Header().Get("Location"))
+	if err != nil || p.Code != http.StatusSeeOther || to.Query().Get("from") != "2026-03-01T18:15:00Z" {
+		t.Fatalf("status %d to %s", p.Code, to)
+	}
 }
 
 // TestListHostile: whatever is in an event is text, wherever the list shows it,

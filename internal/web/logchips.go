@@ -32,16 +32,10 @@ type logChip struct {
 // since all of them must be there.
 func (c logChip) Adds() bool { return c.Field != audit.FieldText }
 
-// Bound and BoundValue are the name and the value of a bound of time.
+// Bound is the name of a bound of time.
 func (c logChip) Bound() string {
 	name, _, _ := strings.Cut(c.Terms, ":")
 	return name
-}
-
-// BoundValue is the bound as the filter language has it.
-func (c logChip) BoundValue() string {
-	_, value, _ := strings.Cut(c.Terms, ":")
-	return value
 }
 
 // idNames are names of actors and targets by id, as far as they are known.

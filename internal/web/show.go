@@ -180,6 +180,8 @@ type Zone struct {
 	Location *time.Location
 	// Label is its name, which is always printed.
 	Label string
+	// Unknown is what the address asks for instead, which is no time zone.
+	Unknown string
 }
 
 // zone is the time zone of a request: the parameter tz, else the browser's as
@@ -189,15 +191,20 @@ func (p *pages) zone(r *server.Request) Zone {
 	if c, err := r.Cookie(zoneCookie); err == nil {
 		names = append(names, c.Value)
 	}
-	for _, name := range names {
-		if name == "" || name == "Local" || len(name) > 64 {
+	z := Zone{Location: time.UTC, Label: "UTC"}
+	for i, name := range names {
+		if name == "" {
 			continue
 		}
-		if at, err := time.LoadLocation(name); err == nil {
-			return Zone{Location: at, Label: at.String()}
+		if at, err := time.LoadLocation(name); err == nil && name != "Local" && len(name) <= 64 {
+			z.Location, z.Label = at, at.String()
+			break
+		}
+		if i == 0 {
+			z.Unknown = name
 		}
 	}
-	return Zone{Location: time.UTC, Label: "UTC"}
+	return z
 }
 
 const zoneCookie = "stele_tz"

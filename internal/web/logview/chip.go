@@ -19,6 +19,8 @@ type Chip struct {
 	Values                 []string
 	// Terms is the condition in the filter language.
 	Terms string
+	// At is a bound of received_at, by the clocks of the view.
+	At string
 	// Without is the view that lacks it.
 	Without View
 }
@@ -65,7 +67,7 @@ func (v View) chip(f audit.Filter) Chip {
 
 func (v View) boundChip(verb string, at time.Time, q audit.Query) Chip {
 	return Chip{
-		Label: "Recorded", Verb: verb, Values: []string{moment(at, v.Zone)},
+		At: at.In(v.Zone).Format(time.RFC3339Nano), Label: "Recorded", Verb: verb, Values: []string{moment(at, v.Zone)},
 		Terms: q.String(), Without: v.WithFilter(subtract(v.Filter, q)),
 	}
 }

@@ -17,12 +17,13 @@ const (
 	paramValue = "value" // its values, once each; empty ones count for nothing
 	paramName  = "name"  // a part of the name of the actor or target that field is the id of
 	paramBy    = "by"    // the zone of the clocks that from and to are read from
+	paramTyped = "typed" // the zone of the clocks that dates in q are read from
 )
 
 // IsEdit reports whether an address is what a form sends, which [Edit] turns into
 // the address of a view.
 func IsEdit(params url.Values) bool {
-	return params.Has(paramField) || params.Has(paramDrop) || params.Has(paramBy)
+	return params.Has(paramField) || params.Has(paramDrop) || params.Has(paramBy) || params.Has(paramTyped)
 }
 
 // Edit returns the view that a form asks for: the view that its parameters name,
@@ -37,6 +38,9 @@ func Edit(path string, params url.Values, zone *time.Location, now time.Time) (V
 	if err != nil {
 		return v, err
 	}
+	if params.Has(paramTyped) {
+		return v, nil // as it was written
+	}
 	q := v.Filter
 	if drop, err := audit.ParseQuery(params.Get(paramDrop)); err == nil {
 		q = subtract(q, drop)
@@ -48,20 +52,15 @@ func Edit(path string, params url.Values, zone *time.Location, now time.Time) (V
 	if !ok {
 		return v.WithFilter(q), nil
 	}
-	if f.Field == boundAfter || f.Field == boundBefore { // no fields, but parts of the language
+	if slices.Contains(bounds, string(f.Field)) {
 		v = v.WithFilter(q)
-		v.Typed = strings.TrimSpace(v.Typed + " " + string(f.Field) + ":" + strings.TrimSpace(f.Values[0]))
+		value := strings.TrimSpace(f.Values[0])
+		v.Typed = strings.TrimSpace(v.Typed + " " + string(f.Field) + ":" + timeByClocks(value, value, zone, true))
 		return v, nil
 	}
 	q.Filters = append(q.Filters, f)
 	return v.WithFilter(q), nil
 }
-
-// Bounds of received_at, which a form may name like a field.
-const (
-	boundAfter  = "received.after"
-	boundBefore = "received.before"
-)
 
 // conditionOf is the condition that a form puts in, if any.
 func conditionOf(params url.Values) (audit.Filter, bool) {

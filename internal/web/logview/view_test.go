@@ -99,7 +99,7 @@ func TestParse(t *testing.T) {
 			"from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z&q=after:2025-01-01+before:2026-01-15",
 			"?from=2026-01-01T00%3A00%3A00Z&range=custom&to=2026-01-15T00%3A00%3A00Z", "after:2026-01-01 before:2026-01-15", "1 Jan 2026, 01:00 – 15 Jan 2026, 01:00",
 		},
-		{"range=all&q=received.after:2026-01-01&tz=UTC&embed=1", "?embed=1&q=received.after%3A2026-01-01&range=all&tz=UTC", "received.after:2026-01-01", "All time"},
+		{"range=all&q=received.after:2026-01-01&tz=UTC&embed=1", "?embed=1&q=received.after%3A2026-01-01T00%3A00%3A00Z&range=all&tz=UTC", "received.after:2026-01-01", "All time"},
 	} {
 		v, err := parse(t, tt.query)
 		if err != nil {
@@ -231,7 +231,7 @@ func TestEdit(t *testing.T) {
 		{"range=7d&q=action:a+x&drop=action:a&field=action&value=b", "?q=action%3Ab+x&range=7d"},
 		{"range=7d&q=action:a+x&drop=action:a&field=action&not=1&value=a", "?q=-action%3Aa+x&range=7d"},
 		{"range=7d&q=action:a+x&drop=action:a&field=action&value=+", "?q=x&range=7d"},
-		{"range=7d&q=received.after:2026-01-01+x&drop=received.after:2026-01-01&field=received.after&value=2026-02-01", "?q=x+received.after%3A2026-02-01&range=7d"},
+		{"range=7d&q=received.after:2026-01-01+x&drop=received.after:2026-01-01&field=received.after&value=2026-02-01", "?q=x+received.after%3A2026-02-01T00%3A00%3A00%2B01%3A00&range=7d"},
 		// Of a value, only the negated or the plain one goes.
 		{"range=7d&q=action:b+-action:b&drop=-action:b", "?q=action%3Ab&range=7d"},
 		{"range=7d&field=actor.id&value=u1&name=ada+", "?q=actor.id%3Au1+actor.name%3Aada&range=7d"},
@@ -319,5 +319,38 @@ func TestTwice(t *testing.T) {
 	second := logview.Words(at(t, "2026-11-01T06:30:00Z"), at(t, "2026-11-01T06:35:00Z"), york)
 	if first == second || second != "1 Nov 2026, 01:30 UTC-05:00 – 01:35 UTC-05:00" {
 		t.Errorf("%q and %q", first, second)
+	}
+}
+
+// TestTypedDates: a date that is typed on a page is of the page's zone, and the
+// address says so for everybody; one in an address is the language's, and the box
+// says which.
+func TestTypedDates(t *testing.T) {
+	for _, tt := range []struct{ form, url string }{
+		{"range=30d&typed=America/New_York&q=x+after:2026-11-01", "?from=2026-11-01T04%3A00%3A00Z&q=x&range=custom"},
+		{"range=7d&typed=America/New_York&q=received.after:2026-11-02T10:00+x", "?q=received.after%3A2026-11-02T10%3A00%3A00-05%3A00+x&range=7d"},
+		{"range=7d&typed=UTC&q=%22after:2026-11-02+x%22+received.after:2026-11-02Z", ""},
+		{"range=7d&typed=America/New_York&q=%22after:2026-11-02+x%22", "?q=%22after%3A2026-11-02+x%22&range=7d"},
+		{"range=7d&field=received.after&value=2026-11-02", "?q=received.after%3A2026-11-02T00%3A00%3A00%2B01%3A00&range=7d"},
+		{"range=7d&field=after&value=2026-11-02", "?q=after%3A2026-11-02T00%3A00%3A00%2B01%3A00&range=7d"},
+	} {
+		params, err := url.ParseQuery(tt.form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := logview.Edit(path, params, zone(t, "Europe/Berlin"), now(t))
+		if tt.url == "" {
+			if err == nil {
+				t.Errorf("%s: no error", tt.form)
+			}
+			continue
+		}
+		if err != nil || v.URL() != path+tt.url {
+			t.Errorf("%s: %s, error %v, want %s", tt.form, v.URL(), err, tt.url)
+		}
+	}
+	v := mustParse(t, "range=7d&q=received.after:2026-01-01")
+	if v.Typed != "received.after:2026-01-01T00:00:00Z" || v.Chips()[0].At != "2026-01-01T01:00:00+01:00" {
+		t.Errorf("the box has %q, the chip %q", v.Typed, v.Chips()[0].At)
 	}
 }
