@@ -52,7 +52,7 @@ func Edit(path string, params url.Values, zone *time.Location, now time.Time) (V
 	if !ok {
 		return v.WithFilter(q), nil
 	}
-	if slices.Contains(bounds, string(f.Field)) {
+	if slices.Contains(bounds(), string(f.Field)) {
 		v = v.WithFilter(q)
 		value := strings.TrimSpace(f.Values[0])
 		v.Typed = strings.TrimSpace(v.Typed + " " + string(f.Field) + ":" + timeByClocks(value, value, zone, true))

@@ -8,8 +8,8 @@ import (
 	"github.com/stelehq/stele/audit"
 )
 
-// bounds of time, which are parts of the language and no fields.
-var bounds = []string{"after", "before", "received.after", "received.before"}
+// bounds are those of time: parts of the language, and no fields.
+func bounds() []string { return []string{"after", "before", "received.after", "received.before"} }
 
 // ByClocks is a filter with the dates of its bounds written out with their offset,
 // as midnight by the clocks of a zone. In the language, a date is midnight UTC; who
@@ -33,7 +33,7 @@ func ByClocks(text string, zone *time.Location, clocks bool) string {
 }
 
 func termByClocks(term string, zone *time.Location, clocks bool) string {
-	for _, name := range bounds {
+	for _, name := range bounds() {
 		if value, ok := strings.CutPrefix(term, name+":"); ok {
 			return name + ":" + timeByClocks(strings.Trim(value, `"`), value, zone, clocks)
 		}
