@@ -587,20 +587,27 @@ func TestNoGoroutineWhenIdle(t *testing.T) {
 	})
 }
 
-func TestIdleStateIsForgotten(t *testing.T) {
+func TestIdleStateIsForgotten(t *testing.T) { synctest.Test(t, testIdleStateIsForgotten) }
+
+func testIdleStateIsForgotten(t *testing.T) {
+	// Who records is answered before the owner of the log has put its state away.
+	inMemory := func(l *ledger.Ledger) int {
+		synctest.Wait()
+		return l.Stats().Organizations
+	}
 	s := newStore()
 	l := open(t, s, func(c *ledger.Config) { c.Limits.Organizations = 3 })
 	for i := range 30 {
 		record(t, l, fmt.Sprint("org", i%10), i, 1)
 	}
-	if st := l.Stats(); st.Organizations != 3 {
-		t.Fatalf("%d organizations in memory", st.Organizations)
+	if n := inMemory(l); n != 3 {
+		t.Fatalf("%d organizations in memory", n)
 	}
 	for i := range 5 {
 		record(t, l, "org9", i, 1)
 	}
-	if st := l.Stats(); st.Organizations != 3 {
-		t.Fatalf("%d organizations in memory", st.Organizations)
+	if n := inMemory(l); n != 3 {
+		t.Fatalf("%d organizations in memory", n)
 	}
 	for i := range 9 {
 		if n := len(verify(t, l, fmt.Sprint("org", i))); n != 3 {
