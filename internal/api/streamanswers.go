@@ -199,7 +199,7 @@ type replayAnswer struct {
 	DeadLetters    bool               `json:"dead_letters"`
 	State          stream.ReplayState `json:"state"`
 	Next           uint64             `json:"next_seq"`
-	Skipped        uint64             `json:"skipped,omitempty"` // events that the destination does not take
+	Skipped        uint64             `json:"skipped"` // events that the destination does not take
 	CreatedAt      stamp              `json:"created_at"`
 	CreatedBy      string             `json:"created_by,omitempty"`
 	EndedAt        stamp              `json:"ended_at,omitzero"`

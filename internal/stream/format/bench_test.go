@@ -33,15 +33,20 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 // TestAllocations holds formats to what they promise: encoding an event into
-// room that is there allocates nothing, but for a copy of the address.
+// room that is there allocates nothing, but for a copy of the address. The race
+// detector has pools drop what they are given now and then, which is made again.
 func TestAllocations(t *testing.T) {
+	most := 1.0
+	if raceEnabled {
+		most = 4
+	}
 	r := all(t)
 	for _, e := range examples() {
 		in := exampleInput(t, e, 1)
 		for _, name := range r.Names() {
 			f, _ := r.Get(name, 0)
 			buf := f.Append(nil, in)
-			if n := testing.AllocsPerRun(50, func() { buf = f.Append(buf[:0], in) }); n > 1 {
+			if n := testing.AllocsPerRun(50, func() { buf = f.Append(buf[:0], in) }); n > most {
 				t.Errorf("%s: %s: %.0f allocations", name, e.Action, n)
 			}
 		}

@@ -71,9 +71,10 @@ function off() {
 function remember() {
   if (history.state?.entry) return;
   const url = new URL(location.href);
+  if (active === (url.searchParams.get("live") === "1")) return; // the address stays as it was written
   if (active) url.searchParams.set("live", "1");
   else url.searchParams.delete("live");
-  if (url.href !== location.href) history.replaceState(history.state, "", url);
+  history.replaceState(history.state, "", url);
 }
 
 function streamURL() {
