@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,7 +128,7 @@ func TestDemo(t *testing.T) {
 	}
 	data := filepath.Join(t.TempDir(), "demo")
 	stop, said := startDemo(t, addr, data)
-	_, commands, ok := strings.Cut(said(), "Try, in another terminal:")
+	_, commands, ok := strings.Cut(said(), "Or try, in another terminal:")
 	if !ok {
 		t.Fatalf("the demo says:\n%s", said())
 	}
@@ -144,6 +147,9 @@ func TestDemo(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(cmd.Dir, "audit-log.csv")); err != nil || info.Size() < 1<<20 {
 		t.Errorf("audit-log.csv: %v %v", info, err)
 	}
+	if page := openDemo(t, said()); !strings.Contains(page, "<h1>Audit log</h1>") || !strings.Contains(page, "Corvane") {
+		t.Errorf("the address that the demo prints opens\n%s", page)
+	}
 	stop()
 
 	stop, said = startDemo(t, addr, data)
@@ -151,6 +157,30 @@ func TestDemo(t *testing.T) {
 	if !strings.Contains(said(), "of the last demo") || !strings.Contains(said(), "--fresh") {
 		t.Errorf("the second start says:\n%s", said())
 	}
+}
+
+// openDemo follows the address that the demo prints, as a browser does, and returns
+// the page.
+func openDemo(t *testing.T, said string) string {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, regexp.MustCompile(`http://\S+/portal/\S+`).FindString(said), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Client{Jar: jar}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // only read
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
 }
 
 // startDemo starts the demo; stop interrupts it and wants exit code 0.
