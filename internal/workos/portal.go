@@ -33,9 +33,10 @@ func (w *dropIn) generateLink(rw http.ResponseWriter, r *server.Request) error {
 	intent := readIntent(f)
 	portal := auth.Portal{
 		Organization: f.filled("organization"), Intent: intent, Role: auth.RoleFor(intent),
-		ReturnURL: readURL(f, "return_url"), SuccessURL: readURL(f, "success_url"),
-		Expires: w.Now().Add(auth.MaxLinkLife).UTC().Truncate(time.Second),
+		ReturnURL: readURL(f, "return_url"),
+		Expires:   w.Now().Add(auth.MaxLinkLife).UTC().Truncate(time.Second),
 	}
+	readURL(f, "success_url") // checked, and not used: nothing in the portal is a success
 	readContacts(f)
 	if f.failed() {
 		return unprocessable(*f.faults...)
