@@ -122,9 +122,8 @@ type Portal struct {
 	PersonID   string     `json:"person_id,omitempty"`
 	PersonName string     `json:"person_name,omitempty"`
 
-	ReturnURL  string    `json:"return_url,omitempty"`
-	SuccessURL string    `json:"success_url,omitempty"`
-	Expires    time.Time `json:"expires"`
+	ReturnURL string    `json:"return_url,omitempty"`
+	Expires   time.Time `json:"expires"`
 	// Nonce tells two links with the same content apart, so that each can be
 	// used once; made by SignPortal.
 	Nonce string `json:"nonce"`

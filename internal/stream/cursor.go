@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stelehq/stele/internal/stream/sink"
@@ -185,10 +186,7 @@ func (c *cursor) addSkip(s Skip) {
 
 // addFailure counts a failed attempt.
 func (f *frozen) addFailure(a Attempt) {
-	f.Failures = append(f.Failures, a)
-	if n := len(f.Failures) - maxFailures; n > 0 {
-		f.Failures = append([]Attempt(nil), f.Failures[n:]...)
-	}
+	f.Failures = newest(append(f.Failures, a), maxFailures)
 }
 
 // health is how a stream is doing, over all its logs.
@@ -263,10 +261,15 @@ func (h *health) rateAt(at time.Time) []int {
 }
 
 func (h *health) addLatency(ms int64) {
-	h.Latencies = append(h.Latencies, ms)
-	if n := len(h.Latencies) - maxLatencies; n > 0 {
-		h.Latencies = append([]int64(nil), h.Latencies[n:]...)
+	h.Latencies = newest(append(h.Latencies, ms), maxLatencies)
+}
+
+// newest are the last n of a list, all when it has no more.
+func newest[T any](list []T, n int) []T {
+	if len(list) <= n {
+		return list
 	}
+	return slices.Clone(list[len(list)-n:])
 }
 
 // Delivery is one line of the history: a batch that has left the cursor behind.

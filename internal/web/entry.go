@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/web/logview"
@@ -195,7 +197,7 @@ func entryJSON(e *event.Entry, org string) (string, error) {
 }
 
 // backList is the list that the person came from.
-func (p *pages) backList(r *server.Request, zone *location) logview.View {
+func (p *pages) backList(r *server.Request, zone *time.Location) logview.View {
 	path := Base + "/audit-log"
 	list, err := logview.Parse(path, r.URL.Query(), zone, p.Now())
 	if err != nil { // the address was made by hand
@@ -233,7 +235,7 @@ func (p *pages) neighbours(ctx context.Context, org string, list logview.View, e
 }
 
 // schemaOf is the schema of an entry's action and version, nil without.
-func (p *pages) schemaOf(e *audit.Entry) *eventSchema {
+func (p *pages) schemaOf(e *audit.Entry) *schema.Schema {
 	s, err := p.Schemas.Get(e.Action, e.Version)
 	if err != nil {
 		return nil
@@ -241,7 +243,7 @@ func (p *pages) schemaOf(e *audit.Entry) *eventSchema {
 	return s
 }
 
-func schemaNoteOf(e *audit.Entry, s *eventSchema) schemaNote {
+func schemaNoteOf(e *audit.Entry, s *schema.Schema) schemaNote {
 	n := schemaNote{Version: e.Version, Unregistered: e.Schema == audit.SchemaUnregistered}
 	if s != nil {
 		n.Description, n.Href = s.Description, Base+"/event-types/"+pathSegment(e.Action)
@@ -257,8 +259,8 @@ func schemaNoteOf(e *audit.Entry, s *eventSchema) schemaNote {
 }
 
 // setMetadata splits the entry's metadata into what changed and the rest.
-func (v *entryView) setMetadata(e *audit.Entry, s *eventSchema) {
-	var about *eventProperty
+func (v *entryView) setMetadata(e *audit.Entry, s *schema.Schema) {
+	var about *schema.Property
 	if s != nil {
 		about = s.Metadata
 	}
@@ -274,7 +276,7 @@ func (v *entryView) setMetadata(e *audit.Entry, s *eventSchema) {
 	v.Metadata = fields(e.Metadata, about, used)
 }
 
-func newChange(c words.Change, about *eventProperty) change {
+func newChange(c words.Change, about *schema.Property) change {
 	out := change{Label: "Value", Had: c.Had, Has: c.Has, List: c.List, Before: newShown(c.Before, true), After: newShown(c.After, true)}
 	if c.Field != "" {
 		out.Label = words.Shorten(words.Title(c.Field), maxLabel)
@@ -292,7 +294,7 @@ func newChange(c words.Change, about *eventProperty) change {
 }
 
 // fields are the members of metadata in the order of their keys.
-func fields(m audit.Metadata, about *eventProperty, without map[string]bool) []field {
+func fields(m audit.Metadata, about *schema.Property, without map[string]bool) []field {
 	var out []field
 	for _, key := range sortedNames(m) {
 		if without[key] {
@@ -318,15 +320,15 @@ func metadataText(v any) (text string, code bool) {
 	return words.Value(v), true
 }
 
-func aboutOf(p *eventProperty, key string) string {
+func aboutOf(p *schema.Property, key string) string {
 	if p == nil || p.Properties[key] == nil {
 		return ""
 	}
 	return p.Properties[key].Description
 }
 
-func (v *entryView) setParties(e *audit.Entry, s *eventSchema) {
-	var about *eventProperty
+func (v *entryView) setParties(e *audit.Entry, s *schema.Schema) {
+	var about *schema.Property
 	if s != nil && s.Actor != nil {
 		about = s.Actor.Metadata
 	}
@@ -339,7 +341,7 @@ func (v *entryView) setParties(e *audit.Entry, s *eventSchema) {
 	}
 }
 
-func targetSchema(s *eventSchema, kind string) *eventProperty {
+func targetSchema(s *schema.Schema, kind string) *schema.Property {
 	if s == nil {
 		return nil
 	}
@@ -351,7 +353,7 @@ func targetSchema(s *eventSchema, kind string) *eventProperty {
 	return nil
 }
 
-func newParty(t *audit.Target, at string, about *eventProperty) party {
+func newParty(t *audit.Target, at string, about *schema.Property) party {
 	return party{
 		Icon: "cube", Kind: words.Shorten(words.Title(t.Type), maxRowText), Type: newShown(t.Type, true),
 		ID: newShown(t.ID, true), Name: newShown(t.Name, false), Metadata: fields(t.Metadata, about, nil), At: at,

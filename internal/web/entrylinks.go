@@ -7,15 +7,7 @@ import (
 	"time"
 
 	"github.com/stelehq/stele/audit"
-	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/web/logview"
-)
-
-// Short names for what the views of an entry are made of.
-type (
-	location      = time.Location
-	eventSchema   = schema.Schema
-	eventProperty = schema.Property
 )
 
 const (

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -124,15 +123,7 @@ func (f *exportForm) FaultOf(field string) string {
 	if about != field {
 		return ""
 	}
-	return sentenceOf(f.Fault.Message)
-}
-
-// sentenceOf is an error's message as a sentence of a page.
-func sentenceOf(message string) string {
-	if message == "" {
-		return ""
-	}
-	return strings.ToUpper(message[:1]) + strings.TrimSuffix(message[1:], ".") + "."
+	return sentence(f.Fault.Message)
 }
 
 // countExport counts what an export would hold, for as long as somebody waits
@@ -178,7 +169,7 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 		ID: exportPrefix + j.ID, Path: exportPath(j), FileName: j.FileName(),
 		CreatedAt: j.CreatedAt, ReadyAt: j.ReadyAt, ExpiresAt: j.ExpiresAt,
 		Format: formatWords(j.Format), Order: "oldest first", Rows: j.Rows, Size: byteWords(j.Bytes),
-		State: string(j.State), StateText: stateWords(j.State), Percent: j.Percent, Error: sentenceOf(j.Error), Through: j.Through,
+		State: string(j.State), StateText: stateWords(j.State), Percent: j.Percent, Error: sentence(j.Error), Through: j.Through,
 		Again: []logview.Param{
 			{Name: "q", Value: j.Query},
 			{Name: "range", Value: logview.RangeAll},

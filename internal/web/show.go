@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/web/complete"
 	"github.com/stelehq/stele/internal/web/logview"
+	"github.com/stelehq/stele/internal/web/words"
 )
 
 // view is a page to be shown.
@@ -84,6 +84,7 @@ func (p *pages) funcs() template.FuncMap {
 		"inc":    func(n uint64) uint64 { return n + 1 },
 		"icon":   p.icon,
 		"link":   newSectionLink,
+		"shell":  shellWord,
 		"base":   func() string { return Base },
 		// Of the list.
 		"longday":  func(z Zone, at time.Time) string { return at.In(z.Location).Format("2 January 2006") },
@@ -221,23 +222,5 @@ func date(z Zone, at time.Time) string { return at.In(z.Location).Format("2 Jan 
 // {{rel $.Zone .At}}.
 func (p *pages) relative(z Zone, at time.Time) template.HTML {
 	return template.HTML(`<time datetime="` + at.UTC().Format(time.RFC3339Nano) + `" title="` + //nolint:gosec // escaped
-		template.HTMLEscapeString(absolute(z, at)) + `">` + template.HTMLEscapeString(ago(p.Now().Sub(at))) + `</time>`)
-}
-
-// ago is a duration in the past in words.
-func ago(d time.Duration) string {
-	if d < 0 {
-		return "in the future"
-	}
-	for _, unit := range []struct {
-		name string
-		size time.Duration
-	}{{"year", 365 * 24 * time.Hour}, {"month", 30 * 24 * time.Hour}, {"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}} {
-		if n := int(d / unit.size); n == 1 {
-			return "1 " + unit.name + " ago"
-		} else if n > 1 {
-			return strconv.Itoa(n) + " " + unit.name + "s ago"
-		}
-	}
-	return "just now"
+		template.HTMLEscapeString(absolute(z, at)) + `">` + template.HTMLEscapeString(words.Ago(at, p.Now(), z.Location)) + `</time>`)
 }

@@ -402,7 +402,7 @@ func (f *streamForm) fault(err error) bool {
 		field = ""
 	}
 	if f.Faults[field] == "" {
-		f.Faults[field] = sentenceOf(fault.Message)
+		f.Faults[field] = sentence(fault.Message)
 	}
 	return true
 }

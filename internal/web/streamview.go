@@ -11,6 +11,7 @@ import (
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/stream/sink"
+	"github.com/stelehq/stele/internal/web/words"
 )
 
 // streamCard is how one stream is doing, in words.
@@ -105,7 +106,7 @@ func lagWords(s *stream.Status) string {
 	if s.LagEvents == 0 {
 		return "Up to date"
 	}
-	return count(s.LagEvents, "event") + " behind, oldest " + spanWords(time.Duration(s.LagSeconds*float64(time.Second))) + " ago"
+	return count(s.LagEvents, "event") + " behind, oldest " + words.Span(time.Duration(s.LagSeconds*float64(time.Second))) + " ago"
 }
 
 // count is a number with what it counts.
@@ -114,24 +115,6 @@ func count[T int | uint64](n T, what string) string {
 		return "1 " + what
 	}
 	return thousands(n) + " " + what + "s"
-}
-
-// spanWords is a span of time in its largest unit.
-func spanWords(d time.Duration) string {
-	for _, unit := range []struct {
-		name string
-		size time.Duration
-	}{{"day", 24 * time.Hour}, {"h", time.Hour}, {"min", time.Minute}} {
-		n := int(d / unit.size)
-		switch {
-		case n == 0:
-		case unit.name == "day":
-			return count(n, "day")
-		default:
-			return strconv.Itoa(n) + " " + unit.name
-		}
-	}
-	return strconv.Itoa(int(d/time.Second)) + " s"
 }
 
 // classWords says what kind of failure it was.
@@ -317,7 +300,7 @@ func (p *pages) streamFacts(st *stream.Stream) streamFacts {
 		f.Start = "With what was recorded once it was made"
 	}
 	if st.LagLimit > 0 {
-		f.LagLimit = spanWords(time.Duration(st.LagLimit) * time.Second)
+		f.LagLimit = words.Span(time.Duration(st.LagLimit) * time.Second)
 	}
 	return f
 }

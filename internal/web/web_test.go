@@ -19,3 +19,17 @@ func TestSafeURL(t *testing.T) {
 		}
 	}
 }
+
+// TestSentence holds that a message becomes one sentence, with one period.
+func TestSentence(t *testing.T) {
+	for message, want := range map[string]string{
+		"":                      "",
+		"there is no stream":    "There is no stream.",
+		"the disk is full.":     "The disk is full.",
+		"a tree has 3 entries.": "A tree has 3 entries.",
+	} {
+		if got := sentence(message); got != want {
+			t.Errorf("sentence(%q) = %q, want %q", message, got, want)
+		}
+	}
+}

@@ -1,17 +1,7 @@
 // Copy buttons: <button data-copy="#id" hidden> copies the text of an element,
 // or its value. Without scripts the buttons are not there.
 
-// announce says a text to readers, politely. The region is made before there is
-// something to say, or some readers would miss it.
-const region = document.createElement("p");
-region.className = "visually-hidden";
-region.setAttribute("role", "status");
-document.body.append(region);
-
-export function announce(text) {
-  region.textContent = "";
-  requestAnimationFrame(() => { region.textContent = text; });
-}
+import { say } from "./say.js";
 
 // write puts a text on the clipboard, also where a page without TLS may not use
 // the newer way.
@@ -40,7 +30,7 @@ async function copy(button) {
   if (!from) return;
   const done = await write(from.value ?? from.textContent);
   const said = done ? "Copied" : "Not copied: select the text and copy it";
-  announce(said);
+  say(said);
   button.dataset.label ??= button.textContent;
   button.textContent = done ? "Copied" : "Not copied";
   clearTimeout(button.again);

@@ -1,6 +1,7 @@
 // Opens the details of an entry in place, below its row, with an address of
 // their own. Without this script the row leads to the entry's page.
-import { announce, show, write } from "./copy.js";
+import { show, write } from "./copy.js";
+import { say } from "./say.js";
 
 const rows = () => document.querySelector("[data-rows]");
 let listTitle = document.title;
@@ -135,7 +136,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest?.("[data-copy-link]");
   if (!button) return;
   const done = await write(new URL(button.dataset.copyLink, location.href).href);
-  announce(done ? "Link copied" : "The link could not be copied");
+  say(done ? "Link copied" : "The link could not be copied");
   button.lastChild.textContent = done ? "Copied" : "Not copied";
   setTimeout(() => (button.lastChild.textContent = "Copy link"), 2000);
 });

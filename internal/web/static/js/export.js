@@ -1,6 +1,6 @@
 // The form of a new export says what it would hold while one fills it in; the
 // page of an export shows how far it is.
-import { announce } from "./copy.js";
+import { say } from "./say.js";
 
 const form = document.querySelector("[data-export-form]");
 if (form) watchForm(form);
@@ -67,7 +67,7 @@ async function follow(box) {
       faults++;
       if (faults === 2) {
         note.textContent = "The server cannot be reached just now. The export goes on; this page keeps asking.";
-        announce(note.textContent);
+        say(note.textContent);
       }
       continue;
     }
@@ -77,7 +77,7 @@ async function follow(box) {
     document.title = document.title.replace(/^(\d+ % · )?/, `${now.percent} % · `);
     if (now.percent >= said + 25) {
       said = now.percent;
-      announce(`${now.percent} percent, ${now.rows_text} rows. Time left: ${now.left}`);
+      say(`${now.percent} percent, ${now.rows_text} rows. Time left: ${now.left}`);
     }
   }
 }
@@ -92,7 +92,7 @@ async function finish(now) {
       document.querySelector(selector).replaceWith(document.adoptNode(fresh.querySelector(selector)));
     }
     document.title = fresh.title;
-    announce(now.state === "ready" ? `The export is ready: ${now.rows_text} rows, ${now.size}` : `The export has ended: ${now.state_text}`);
+    say(now.state === "ready" ? `The export is ready: ${now.rows_text} rows, ${now.size}` : `The export has ended: ${now.state_text}`);
   } catch {
     location.reload();
   }

@@ -1,7 +1,8 @@
 // The histogram: hover and arrow keys say how many, dragging or Shift with the
 // arrow keys chooses a range, Enter narrows to it. Without this script each bar
 // is a link that narrows to itself.
-import { fetchPart, go, say } from "./page.js";
+import { fetchPart, go } from "./page.js";
+import { say } from "./say.js";
 
 let chosen = null; // { from, to } of bars, while choosing
 let dragging = false;

@@ -4,19 +4,10 @@
 //
 // After a swap, "swapped" is dispatched on the new element.
 
+import { say } from "./say.js";
+
 const selector = "#log";
 const shown = () => document.querySelector(selector);
-
-// A region that is in the page before there is something to say.
-const region = document.createElement("p");
-region.className = "visually-hidden";
-region.setAttribute("role", "status");
-document.body.append(region);
-
-export function say(text) {
-  region.textContent = "";
-  requestAnimationFrame(() => { region.textContent = text; });
-}
 
 // fetchPart gets a part of a page as an element. What the server answers in
 // another form is an error with its status.

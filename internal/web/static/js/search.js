@@ -1,7 +1,7 @@
 // Completes the search box while one types: an ARIA combobox with a list below.
 // What may come next, and how often it occurs, the server says. Without this
 // script the box is a field whose filter the server reads.
-import { say } from "./page.js";
+import { say } from "./say.js";
 
 const pause = 120; // of typing, in milliseconds, before the server is asked
 let box = null; // the search box that has the focus, with its list

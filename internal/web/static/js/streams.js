@@ -1,6 +1,7 @@
 // The cards of log streams keep up to date while somebody looks; the form of one
 // keeps the secrets that were typed into it while it is being tried.
-import { announce, show as showCopy } from "./copy.js";
+import { show as showCopy } from "./copy.js";
+import { say } from "./say.js";
 
 const every = 4000;
 
@@ -73,7 +74,7 @@ function tell(part, before) {
   if (part.id !== "streams" && part.id !== "live-state") return;
   const name = (key) => document.getElementById(key)?.textContent.trim() ?? document.querySelector("h1").textContent.trim();
   const changes = [...states(part)].filter(([key, state]) => before.has(key) && before.get(key) !== state);
-  if (changes.length > 0) announce(changes.map(([key, state]) => `${name(key)}: ${state}`).join(". "));
+  if (changes.length > 0) say(changes.map(([key, state]) => `${name(key)}: ${state}`).join(". "));
 }
 
 // prepare shows what works with scripts only.
@@ -117,7 +118,7 @@ async function send(form, button) {
   for (const each of form.querySelectorAll("button")) each.setAttribute("aria-disabled", "true");
   const label = button?.textContent;
   if (button?.value === "test" || button?.value === "save") button.textContent = "Testing …";
-  announce(body.get("do") === "test" ? "Testing" : "Sending");
+  say(body.get("do") === "test" ? "Testing" : "Sending");
   try {
     const answer = await fetch(form.action, { method: "POST", body, credentials: "same-origin" });
     if (answer.redirected) return location.assign(answer.url);
@@ -154,9 +155,9 @@ function replace(fresh, secrets, button) {
   target.focus();
   if (result) {
     result.scrollIntoView({ block: "center" });
-    announce(result.querySelector("h2").textContent);
+    say(result.querySelector("h2").textContent);
   } else if (wrong) {
-    announce("Some fields need another look");
+    say("Some fields need another look");
   }
 }
 
