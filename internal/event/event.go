@@ -86,7 +86,15 @@ type Entry struct {
 	Seq        uint64
 	ReceivedAt int64 // Unix milliseconds; never decreases with Seq
 	ID         ID
-	Salt       [16]byte // of the details digest
+	Salt       [16]byte // of the details digest; zero when ErasedAt is not
+
+	// ErasedAt is when the details were erased, in Unix milliseconds; zero for
+	// an entry that has them. Of an erased entry names, metadata and context
+	// are empty and the salt is gone.
+	ErasedAt int64
+	// Digest is the record's digest of the details of an erased entry, from
+	// which nothing of them can be learned without the salt.
+	Digest [32]byte
 }
 
 // ID is the text of an entry's ULID (Crockford base 32, upper case).

@@ -47,7 +47,7 @@ var errFrontier = errors.New("the head's frontier does not fit its size")
 // of different organizations are not.
 //
 // A store is done when storetest.Run is green.
-type Store interface { //nolint:interfacebloat // seven: one for each thing a log consists of
+type Store interface { //nolint:interfacebloat // one for each thing a log consists of, and what becomes of it
 	// Head returns the committed head of an organization's log, the zero
 	// Head when nothing was ever committed. What it returns is durable.
 	Head(ctx context.Context, org string) (Head, error)
@@ -79,6 +79,23 @@ type Store interface { //nolint:interfacebloat // seven: one for each thing a lo
 
 	// Keys returns the keys of a block that has entries, or ErrNotFound.
 	Keys(ctx context.Context, org string, block uint64) (event.Keys, error)
+
+	// Leaves returns what is known of the leaf hashes of a tile of level 0,
+	// width of them: entries that were removed included. Whoever may see an
+	// entry does not matter here, a hash tells nothing. ErrNotFound when the log
+	// has not that many.
+	Leaves(ctx context.Context, org string, tile uint64, width int) (Leaves, error)
+
+	// Rewrite takes entries or their details out of a log, for good and range
+	// by range, each range atomically and durably. What it reports is gone for
+	// every reader when it returns; after Scrub its bytes are gone. After an
+	// error some ranges may be done and others not: it is called again, and
+	// finds what is left to do.
+	Rewrite(ctx context.Context, r *Rewrite) (Rewritten, error)
+
+	// Scrub returns once no file of the store has bytes of what Rewrite took
+	// out, or Drop removed, or the catalog replaced, before it was called.
+	Scrub(ctx context.Context) error
 
 	// Drop removes an organization's log for good: entries, hashes, keys,
 	// head and receipts. Dropping what is not there is no error. Durable
@@ -175,4 +192,59 @@ type Receipt struct {
 type KeyedReceipt struct {
 	Key Key
 	Receipt
+}
+
+// Leaves is what a store knows of the leaf hashes of a tile.
+type Leaves struct {
+	// Hashes are the leaf hashes, nil when not all of them are known any more.
+	Hashes []tlog.Hash
+	// Nodes are, when Hashes is nil, the hashes that were kept of the tile, in
+	// order of First and then from the largest: roots of complete subtrees.
+	Nodes []Subtree
+}
+
+// Subtree is the root hash of a complete subtree: of the entries First ≤ seq <
+// First + 2^Level. First is a multiple of that.
+type Subtree struct {
+	First uint64
+	Level int
+	Hash  tlog.Hash
+}
+
+// Fate is what Rewrite makes of an entry.
+type Fate byte
+
+// The fates of an entry.
+const (
+	Stays   Fate = iota // it is left as it is
+	Erased              // its details go, its record stays
+	Removed             // all of it goes but its leaf hash, as long as that is needed
+)
+
+// Rewrite says what is to be taken out of a log.
+type Rewrite struct {
+	Organization string
+	// From ≤ seq < To are the entries that are looked at. Both are multiples of
+	// BlockSize, or To is the size of the log: then the caller holds back
+	// commits of this log until Rewrite has returned.
+	From, To uint64
+	// Fate says what becomes of an entry. It is called in seq order for the
+	// entries that are still there, maybe twice for one. The entry is valid
+	// until it returns. Erasing what is erased changes nothing.
+	Fate func(e *event.Entry) Fate
+	// ErasedAt is what erased entries get, in Unix milliseconds.
+	ErasedAt int64
+	// Sizes returns which sizes of the tree, of those within a tile of level
+	// 0, were signed: bit i of byte i/8 (from the lowest) stands for the size
+	// tile·TileWidth + i. Hashes that prove that the tree extends these are kept.
+	// It is called for tiles of which every entry is removed.
+	Sizes func(tile uint64) ([TileWidth / 8]byte, error)
+}
+
+// Rewritten is what a Rewrite has done.
+type Rewritten struct {
+	Removed, Erased uint64
+	// Keys are those of the range that the next entry lies in, when Rewrite has
+	// changed them: entries that come next are salted with these.
+	Keys *BlockKeys
 }

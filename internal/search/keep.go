@@ -1,0 +1,117 @@
+package search
+
+import (
+	"time"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/event"
+)
+
+// Keep says which entries of a log are past their time at a moment, and so are
+// shown to nobody, whether or not their bytes are gone. It is immutable. Nil
+// keeps everything.
+//
+// Which entries are due depends on nothing but the entry: an entry that is due
+// stays due, so what one reader does not see none will see again.
+type Keep struct {
+	due  []*Matcher
+	held []heldBy
+	// Queries of due and of holds, for engines that answer them in bulk.
+	dueQueries  []audit.Query
+	heldQueries []Hold
+}
+
+// Hold keeps the entries that match Query, but for those that were due already
+// when the hold was made, which match one of Due.
+type Hold struct {
+	Query audit.Query
+	Due   []audit.Query
+}
+
+type heldBy struct {
+	match *Matcher
+	due   []*Matcher
+}
+
+// NewKeep says that entries which match one of due are past their time, unless
+// one of the holds keeps them. Queries of due have a ReceivedTo: nothing is due
+// that was received at or after the latest of these.
+func NewKeep(due []audit.Query, holds []Hold) *Keep {
+	k := &Keep{dueQueries: due, heldQueries: holds, due: compileAll(due)}
+	for _, h := range holds {
+		k.held = append(k.held, heldBy{Compile(h.Query), compileAll(h.Due)})
+	}
+	return k
+}
+
+func compileAll(queries []audit.Query) []*Matcher {
+	list := make([]*Matcher, len(queries))
+	for i, q := range queries {
+		list[i] = Compile(q)
+	}
+	return list
+}
+
+// Due and Holds are what the Keep was made of.
+func (k *Keep) Due() []audit.Query {
+	if k == nil {
+		return nil
+	}
+	return k.dueQueries
+}
+
+// Holds returns the holds that the Keep was made of.
+func (k *Keep) Holds() []Hold {
+	if k == nil {
+		return nil
+	}
+	return k.heldQueries
+}
+
+// Shows reports whether an entry is shown.
+func (k *Keep) Shows(e *event.Entry) bool {
+	return k == nil || !anyMatches(k.due, e) || k.Held(e)
+}
+
+// Held reports whether a hold keeps the entry, due or not.
+func (k *Keep) Held(e *event.Entry) bool {
+	if k == nil {
+		return false
+	}
+	for i := range k.held {
+		if h := &k.held[i]; h.match.Match(e) && !anyMatches(h.due, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// DueBefore is the received_at from which on nothing is due, in Unix
+// milliseconds; math.MinInt64 when nothing ever is.
+func (k *Keep) DueBefore() int64 {
+	before := MinReceived
+	if k == nil {
+		return before
+	}
+	for _, m := range k.due {
+		before = max(before, m.receivedTo)
+	}
+	return before
+}
+
+// MinReceived is before every received_at.
+const MinReceived = int64(-1 << 63)
+
+func anyMatches(list []*Matcher, e *event.Entry) bool {
+	for _, m := range list {
+		if m.Match(e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Keeper says what is kept of an organization's log at this moment. It is
+// called for every read, so it must be fast and must not read from the store's
+// logs. Its error fails the read.
+type Keeper func(org string, now time.Time) (*Keep, error)
