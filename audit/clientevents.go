@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Receipt says where an event was recorded.
@@ -286,6 +288,20 @@ func (l *serverLog) read(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	return data, err
+}
+
+// Checkpoint returns the signed checkpoint of a log as it is now.
+func (c *Client) Checkpoint(ctx context.Context, org string) ([]byte, error) {
+	return c.Log(org).ReadCheckpoint(ctx)
+}
+
+// Consistency returns the proof that the first newer entries of a log begin with
+// its first older entries, 0 < older ≤ newer: for [Checkpoint.Extends].
+func (c *Client) Consistency(ctx context.Context, org string, older, newer uint64) ([]tlog.Hash, error) {
+	params := url.Values{"from": {strconv.FormatUint(older, 10)}, "to": {strconv.FormatUint(newer, 10)}}
+	var answer struct{ Hashes []tlog.Hash }
+	err := c.get(ctx, orgPath(org, "log", "consistency"), params, &answer)
+	return answer.Hashes, err
 }
 
 // VerifierKey returns the key that verifies the checkpoints of all logs of the

@@ -107,6 +107,7 @@ func (a *api) routes() []server.Route {
 		{Name: "events.facets", Method: get, Pattern: org + "/facets", Access: read, Handler: a.facets},
 
 		{Name: "log.checkpoint", Method: get, Pattern: org + "/log/checkpoint", Access: read, Handler: a.checkpoint},
+		{Name: "log.consistency", Method: get, Pattern: org + "/log/consistency", Access: read, Handler: a.consistency},
 		{Name: "log.tile", Method: get, Pattern: org + "/log/tile/{path...}", Access: read, Handler: a.tile},
 		{Name: "log.vkey", Method: get, Pattern: org + "/log/vkey", Access: read, Handler: a.logKey},
 		{Name: "server.vkey", Method: get, Pattern: "/v1/log/vkey", Access: auth.Public(), Handler: a.serverKey},

@@ -72,6 +72,46 @@ func (a *api) checkpoint(w http.ResponseWriter, r *server.Request) error {
 	return writeBytes(w, http.StatusOK, textType, note)
 }
 
+// consistency is the proof that a log extends an older state of itself. Tiles
+// would do as well, but those of entries that were removed may be gone.
+type consistency struct {
+	From   uint64   `json:"from"`
+	To     uint64   `json:"to"`
+	Hashes []string `json:"hashes"`
+}
+
+func (a *api) consistency(w http.ResponseWriter, r *server.Request) error {
+	p, err := parseParams(r, "from", "to")
+	if err != nil {
+		return err
+	}
+	var out consistency
+	if out.From, err = p.size("from"); err != nil {
+		return err
+	}
+	if out.To, err = p.size("to"); err != nil {
+		return err
+	}
+	proof, err := a.Ledger.ProveTree(r.Context(), r.Org(), out.To, out.From)
+	if err != nil {
+		return err
+	}
+	out.Hashes = make([]string, len(proof))
+	for i := range proof {
+		out.Hashes[i] = proof[i].String()
+	}
+	return server.WriteJSON(w, http.StatusOK, out)
+}
+
+// size returns a parameter that is the size of a tree, which must be there.
+func (p params) size(name string) (uint64, error) {
+	n, err := strconv.ParseUint(p.text(name), 10, 63)
+	if err != nil || n == 0 {
+		return 0, audit.FieldErrorf(audit.CodeInvalidRequest, name, "must be the size of a checkpoint, from 1")
+	}
+	return n, nil
+}
+
 func (a *api) logKey(w http.ResponseWriter, r *server.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
