@@ -146,6 +146,11 @@ var layers = []layer{
 		outside: []string{"os", "syscall", "golang.org/x/mod/sumdb"},
 	},
 	{
+		pkg:     "internal/erasure",
+		why:     "takes a person out of a log and out of what the server keeps beside it; resumable, so that it is whole or goes on",
+		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
+	},
+	{
 		pkg: "internal/stream/format/ocsf",
 		why: "the classes of OCSF by version, as tables, and a check of events against them; the mapping may know no more than these",
 	},
@@ -214,7 +219,7 @@ var layers = []layer{
 		why: "the native JSON API under /v1",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/stream", "internal/server",
+			"internal/auth", "internal/export", "internal/erasure", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json", "golang.org/x/mod/sumdb"},
 		inTests: []string{
@@ -256,7 +261,7 @@ var layers = []layer{
 		why: "server-rendered pages",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/server",
+			"internal/auth", "internal/export", "internal/erasure", "internal/server",
 			"internal/stream", "internal/stream/sink", // the table of settings that forms are made from
 			"internal/web/words", "internal/web/logview", "internal/web/complete", "internal/web/palette",
 		},
