@@ -18,7 +18,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	w.raw(`,"version":` + strconv.Itoa(cmp.Or(e.Version, 1)))
 	w.raw(`,"occurred_at":"`)
 	w.append(appendTime(w.b, e.OccurredAt))
-	received, err := receivedText(e.ReceivedAt)
+	received, err := millisText("received_at", e.ReceivedAt)
 	w.append(w.b, err)
 	w.raw(`","received_at":"` + received + `"`)
 	w.party(`,"actor":`, Target(e.Actor))
@@ -32,6 +32,11 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	}
 	if len(e.Metadata) > 0 {
 		w.value(`,"metadata":`, e.Metadata)
+	}
+	if !e.ErasedAt.IsZero() {
+		erased, err := millisText("erased_at", e.ErasedAt)
+		w.append(w.b, err)
+		w.raw(`,"erased_at":"` + erased + `"`)
 	}
 	if e.Schema != "" {
 		w.text(`,"schema":`, e.Schema)

@@ -124,6 +124,10 @@ type Entry struct {
 	// Schema is "" for an entry checked against its schema, or
 	// [SchemaUnregistered].
 	Schema string `json:"schema,omitempty"`
+	// ErasedAt is when the entry's details were erased: names, metadata and
+	// context are gone then and empty, for good. The zero time for an entry
+	// that has them. No proof covers it.
+	ErasedAt time.Time `json:"erased_at,omitzero"`
 
 	Event
 }

@@ -2,6 +2,8 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,8 +18,9 @@ type Proof struct {
 	Entry Entry `json:"entry"`
 	// Record is the exact text of the entry's record.
 	Record string `json:"record"`
-	// Salt is that of the record's digest of the details, SaltBytes long.
-	Salt []byte `json:"salt"`
+	// Salt is that of the record's digest of the details, SaltBytes long;
+	// absent for an entry whose details were erased.
+	Salt []byte `json:"salt,omitempty"`
 	// Proof is an [InclusionProof] as text (C2SP tlog-proof).
 	Proof string `json:"proof"`
 }
@@ -75,8 +78,13 @@ func sameEntry(v any, e *Entry) error {
 // entry's organization, the entry is what the record says, its details have the
 // record's digest, and the record is at the entry's seq in the tree.
 //
-// Only Entry.Schema, which says how the server judged the event, is not covered.
-// Errors are *[VerifyError], different for each check.
+// Of an entry whose details were erased (Entry.ErasedAt is set) the record and
+// its place are checked, and that no details are claimed: what they were, nobody
+// can tell any more.
+//
+// Only Entry.Schema, which says how the server judged the event, and
+// Entry.ErasedAt are not covered. Errors are *[VerifyError], different for each
+// check.
 func (p *Proof) Verify(v *Verifier) (Checkpoint, error) {
 	inclusion, err := ParseInclusionProof(p.Proof)
 	if err != nil {
@@ -120,6 +128,9 @@ func (p *Proof) checkPlace(index uint64) error {
 
 // checkRecord says whether the record is that of the entry.
 func (p *Proof) checkRecord() error {
+	if !p.Entry.ErasedAt.IsZero() {
+		return p.checkErased()
+	}
 	if len(p.Salt) != SaltBytes {
 		return failed(CheckDetails, "the salt has %d bytes, not %d", len(p.Salt), SaltBytes)
 	}
@@ -140,6 +151,37 @@ func (p *Proof) checkRecord() error {
 	same, err := p.Entry.recordWith(digest)
 	if err == nil && string(same) == p.Record {
 		return failed(CheckDetails, "name, metadata or context of the entry are not what was recorded: they do not have the record's digest")
+	}
+	if name := differingMember(recorded, want); name != "" {
+		return failed(CheckRecord, "%s of the entry is not what was recorded", name)
+	}
+	return failed(CheckRecord, "the record is not written as canonical JSON")
+}
+
+// checkErased says whether the record is that of an entry whose details were
+// erased, which has none.
+func (p *Proof) checkErased() error {
+	if len(p.Salt) > 0 {
+		return failed(CheckDetails, "the entry says that its details were erased, but the proof has their salt")
+	}
+	if details, err := p.Entry.Details(); err != nil || string(details) != "{}" {
+		return failed(CheckDetails, "the entry says that its details were erased, but it has a name, metadata or context")
+	}
+	v, err := decodeStrict([]byte(p.Record))
+	if err != nil {
+		return failed(CheckRecord, "the record cannot be read: %v", err)
+	}
+	recorded, _ := v.(map[string]any)
+	digest, _ := recorded["details"].(string)
+	if sum, err := base64.RawURLEncoding.Strict().DecodeString(digest); err != nil || len(sum) != sha256.Size {
+		return failed(CheckRecord, "details of the record are not the digest of any")
+	}
+	want, err := p.Entry.recordWith(digest)
+	if err != nil {
+		return failed(CheckRecord, "the entry is not one that a log can hold: %v", err)
+	}
+	if string(want) == p.Record {
+		return nil
 	}
 	if name := differingMember(recorded, want); name != "" {
 		return failed(CheckRecord, "%s of the entry is not what was recorded", name)

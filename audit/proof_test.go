@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/note"
@@ -129,6 +131,74 @@ func TestProofAltered(t *testing.T) {
 	}
 }
 
+// erased is a proof once the details of its entry were erased.
+func erased(p *audit.Proof) *audit.Proof {
+	e := &p.Entry
+	e.Actor.Name, e.Actor.Metadata, e.Context, e.Metadata = "", nil, audit.Context{}, nil
+	e.Targets = append([]audit.Target(nil), e.Targets...)
+	for i := range e.Targets {
+		e.Targets[i].Name, e.Targets[i].Metadata = "", nil
+	}
+	e.ErasedAt = e.ReceivedAt.AddDate(1, 0, 0)
+	p.Salt = nil
+	return p
+}
+
+// TestProofErased: of an erased entry the record and its place are checked, and
+// that nothing is claimed of its details.
+func TestProofErased(t *testing.T) {
+	log := newTestLog(t, 9)
+	v := log.verifier(t)
+	data, err := json.Marshal(erased(log.proof(t, 3, 9)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(data), "salt") {
+		t.Errorf("%s", data)
+	}
+	for _, text := range []string{string(data), strings.Replace(string(data), `,"proof"`, `,"salt":null,"proof"`, 1)} {
+		p, err := audit.ParseProof([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := p.Verify(v); err != nil || c.Size != 9 || p.Entry.ErasedAt.IsZero() {
+			t.Errorf("%+v, error %v", c, err)
+		}
+		if _, err := p.Entry.Record([audit.SaltBytes]byte{}); err == nil {
+			t.Error("the record of an erased entry was made of it")
+		}
+	}
+	digest := regexp.MustCompile(`"details":"[^"]*"`)
+	for _, tt := range []struct {
+		name  string
+		alter func(*audit.Proof)
+		check audit.Check
+		says  string
+	}{
+		{"a salt", func(p *audit.Proof) { p.Salt = make([]byte, 16) }, audit.CheckDetails, "the proof has their salt"},
+		{"a name", func(p *audit.Proof) { p.Entry.Actor.Name = "Ada" }, audit.CheckDetails, "has a name, metadata or context"},
+		{"a target's metadata", func(p *audit.Proof) { p.Entry.Targets[0].Metadata = audit.Metadata{"a": 1} }, audit.CheckDetails, "has a name"},
+		{"metadata", func(p *audit.Proof) { p.Entry.Metadata = audit.Metadata{"a": 1} }, audit.CheckDetails, "has a name"},
+		{"metadata that JSON has not", func(p *audit.Proof) { p.Entry.Metadata = audit.Metadata{"a": func() {}} }, audit.CheckDetails, "has a name"},
+		{"context", func(p *audit.Proof) { p.Entry.Context.Location = "x" }, audit.CheckDetails, "has a name"},
+		{"not said", func(p *audit.Proof) { p.Entry.ErasedAt = time.Time{} }, audit.CheckDetails, "the salt has 0 bytes"},
+		{"not said, a salt", func(p *audit.Proof) { p.Entry.ErasedAt = time.Time{}; p.Salt = make([]byte, 16) }, audit.CheckDetails, "are not what was recorded"},
+		{"actor", func(p *audit.Proof) { p.Entry.Actor.ID = "x" }, audit.CheckRecord, "actor of"},
+		{"occurred", func(p *audit.Proof) { p.Entry.OccurredAt = p.Entry.OccurredAt.AddDate(-900, 0, 0) }, audit.CheckRecord, "not one that a log can hold"},
+		{"record cut", func(p *audit.Proof) { p.Record = p.Record[1:] }, audit.CheckRecord, "cannot be read"},
+		{"record spaced", func(p *audit.Proof) { p.Record = strings.Replace(p.Record, ":", ": ", 1) }, audit.CheckRecord, "not written as canonical JSON"},
+		{"no digest", func(p *audit.Proof) { p.Record = digest.ReplaceAllString(p.Record, `"details":"x"`) }, audit.CheckRecord, "not the digest"},
+		{"another digest", func(p *audit.Proof) {
+			p.Record = digest.ReplaceAllString(p.Record, `"details":"`+strings.Repeat("A", 43)+`"`)
+		}, audit.CheckInclusion, "is not entry 3 of the log"},
+	} {
+		p := erased(log.proof(t, 3, 9))
+		tt.alter(p)
+		_, err := p.Verify(v)
+		wantCheck(t, tt.name, err, tt.check, tt.says)
+	}
+}
+
 // TestProofKeys: another key does not do, several keys do.
 func TestProofKeys(t *testing.T) {
 	log := newTestLog(t, 3)
@@ -186,6 +256,7 @@ func TestParseProof(t *testing.T) {
 		"deep":            strings.Repeat("[", 100000),
 		"deeply closed":   strings.Repeat("[", 100) + strings.Repeat("]", 100),
 		"null inside":     strings.Replace(good, `"version":2`, `"version":2,"schema":null`, 1),
+		"erased finer":    strings.Replace(good, `"version":2`, `"version":2,"erased_at":"2026-03-01T09:30:00.1234Z"`, 1),
 		"salt not base64": strings.Replace(good, `"salt":"`, `"salt":"?`, 1),
 	} {
 		if bad == good {

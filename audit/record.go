@@ -21,8 +21,13 @@ const SaltBytes = 16
 //	"received_at":"…","targets":[{"id":…,"type":…}],"version":1}
 //
 // details is SHA-256 over the salt and then [Entry.Details], in base64url without
-// padding. An error says what of the entry no log can hold.
+// padding. An error says what of the entry no log can hold. The record of an
+// entry whose details were erased cannot be made of the entry: its digest of them
+// is in the record alone.
 func (e *Entry) Record(salt [SaltBytes]byte) ([]byte, error) {
+	if !e.ErasedAt.IsZero() {
+		return nil, errors.New("the details were erased: what their digest was is in the record alone")
+	}
 	details, err := e.Details()
 	if err != nil {
 		return nil, err
@@ -37,7 +42,7 @@ func (e *Entry) recordWith(digest string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("occurred_at: %w", err)
 	}
-	received, err := receivedText(e.ReceivedAt)
+	received, err := millisText("received_at", e.ReceivedAt)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +56,14 @@ func (e *Entry) recordWith(digest string) ([]byte, error) {
 	})
 }
 
-// receivedText writes received_at, which has milliseconds.
-func receivedText(t time.Time) (string, error) {
+// millisText writes a time that has milliseconds: received_at or erased_at.
+func millisText(field string, t time.Time) (string, error) {
 	if t.Nanosecond()%1e6 != 0 {
-		return "", errors.New("received_at: is finer than a millisecond")
+		return "", fmt.Errorf("%s: is finer than a millisecond", field)
 	}
 	text, err := appendTime(nil, t)
 	if err != nil {
-		return "", fmt.Errorf("received_at: %w", err)
+		return "", fmt.Errorf("%s: %w", field, err)
 	}
 	return string(text), nil
 }

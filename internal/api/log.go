@@ -2,7 +2,6 @@ package api
 
 import (
 	"compress/gzip"
-	"encoding/base64"
 	"mime"
 	"net/http"
 	"strconv"
@@ -29,17 +28,8 @@ func (a *api) proveEvent(w http.ResponseWriter, r *server.Request) error {
 	if wantsText(r.Header.Values("Accept")) {
 		return writeBytes(w, http.StatusOK, textType, []byte(proof.Proof))
 	}
-	return a.answer(w, func(b []byte) []byte {
-		b = append(b, `{"entry":`...)
-		b = e.AppendJSON(b, r.Org())
-		b = append(b, `,"record":`...)
-		b = appendText(b, proof.Record)
-		b = append(b, `,"salt":"`...)
-		b = base64.StdEncoding.AppendEncode(b, proof.Salt)
-		b = append(b, `","proof":`...)
-		b = appendText(b, proof.Proof)
-		return append(b, '}')
-	})
+	// The entry is the proof's own: it may have been erased since it was found.
+	return server.WriteJSON(w, http.StatusOK, proof)
 }
 
 // wantsText reports whether the first type that Accept names, of those there

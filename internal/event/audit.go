@@ -45,6 +45,7 @@ func (e *Entry) Audit(org string) audit.Entry {
 		OrganizationID: org,
 		Seq:            e.Seq,
 		ReceivedAt:     e.ReceivedTime(),
+		ErasedAt:       e.ErasedTime(),
 		Event:          e.Event.Audit(),
 	}
 	if e.Unregistered {

@@ -8,15 +8,48 @@ import (
 )
 
 // AppendRecord appends the complete record of an entry: what its leaf hash in
-// the log is over.
+// the log is over. That of an erased entry is the one it had before.
 func (e *Entry) AppendRecord(dst []byte) []byte {
 	start := len(dst)
 	dst, slots := AppendRecord(dst, &e.Event)
 	end := len(dst)
-	dst = AppendDetails(dst, &e.Event)
-	digest := DetailsDigest(&e.Salt, dst[end:])
+	digest := e.Digest
+	if e.ErasedAt == 0 {
+		dst = AppendDetails(dst, &e.Event)
+		digest = DetailsDigest(&e.Salt, dst[end:])
+	}
 	slots.Fill(dst[start:end], &digest, e.ID, e.ReceivedAt)
 	return dst[:end]
+}
+
+// Erase takes the details and the salt out of an entry, at a time in Unix
+// milliseconds, and leaves their digest. An entry that is erased stays as it is.
+func (e *Entry) Erase(at int64) {
+	if e.ErasedAt != 0 {
+		return
+	}
+	e.Digest = DetailsDigest(&e.Salt, AppendDetails(nil, &e.Event))
+	e.Salt, e.ErasedAt = [16]byte{}, at
+	e.DropDetails()
+}
+
+// DropDetails takes out of an event what can be erased: the names and metadata
+// of its parties, its context and its metadata.
+func (e *Event) DropDetails() {
+	e.Location, e.UserAgent, e.Metadata = nil, nil, nil
+	e.Actor.Name, e.Actor.Metadata = nil, nil
+	for i := range e.Targets {
+		e.Targets[i].Name, e.Targets[i].Metadata = nil, nil
+	}
+}
+
+// ErasedTime returns when the details were erased, in UTC; the zero time for an
+// entry that has them.
+func (e *Entry) ErasedTime() time.Time {
+	if e.ErasedAt == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(e.ErasedAt).UTC()
 }
 
 // AppendJSON appends the entry as the API answers it.
@@ -33,6 +66,11 @@ func (e *Entry) AppendJSON(dst []byte, org string) []byte {
 	dst = appendMillis(dst, e.ReceivedAt)
 	dst = append(dst, `",`...)
 	dst = e.appendRest(dst)
+	if e.ErasedAt != 0 {
+		dst = append(dst, `,"erased_at":"`...)
+		dst = appendMillis(dst, e.ErasedAt)
+		dst = append(dst, '"')
+	}
 	if e.Unregistered {
 		dst = append(dst, `,"schema":"`+audit.SchemaUnregistered+`"`...)
 	}

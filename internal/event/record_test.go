@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -168,6 +169,42 @@ func TestEntryJSON(t *testing.T) {
 	})
 }
 
+// TestErase: what can be erased is gone, the record is the one it was, and the
+// JSON says so in the way that package audit writes.
+func TestErase(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := randomEntry().Draw(t, "entry").Clone()
+		before, record := e.Audit("org_1"), string(e.AppendRecord(nil))
+		at := rapid.Int64Range(1, audit.MaxTime.UnixMilli()).Draw(t, "at")
+		e.Erase(at)
+		e.Erase(at + 1)
+		if got := string(e.AppendRecord(nil)); got != record {
+			t.Fatalf("the record was %s, is %s", record, got)
+		}
+		if details := string(AppendDetails(nil, &e.Event)); details != "{}" || e.Salt != [16]byte{} || e.ErasedAt != at {
+			t.Fatalf("details %s, salt %x, erased at %d", details, e.Salt, e.ErasedAt)
+		}
+		got := e.Audit("org_1")
+		text := e.AppendJSON(nil, "org_1")
+		if written, err := got.MarshalJSON(); err != nil || !bytes.Equal(written, text) {
+			t.Fatalf("audit writes %s, %v; this %s", written, err, text)
+		}
+		var read audit.Entry
+		if err := json.Unmarshal(text, &read); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(got, read, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+		if !got.ErasedAt.Equal(time.UnixMilli(at)) || got.Actor.ID != before.Actor.ID || len(got.Targets) != len(before.Targets) || got.Schema != before.Schema {
+			t.Fatalf("erased %+v of %+v", got, before)
+		}
+		if c := e.Clone(); c.Digest != e.Digest || c.ErasedAt != at {
+			t.Fatal("a copy is not erased")
+		}
+	})
+}
+
 func TestEntryJSONOrder(t *testing.T) {
 	e := &Entry{Event: *decode(t, benchEvent), Seq: 7, ReceivedAt: 1_772_357_400_456}
 	copy(e.ID[:], "01KJ9F2N3V000000160Q7V5C1D")
@@ -177,6 +214,10 @@ func TestEntryJSONOrder(t *testing.T) {
 		benchEvent[bytes.Index([]byte(benchEvent), []byte(`"actor"`)):len(benchEvent)-1] + `,"schema":"unregistered"}`
 	if diff := cmp.Diff(want, string(e.AppendJSON(nil, "org_1"))); diff != "" {
 		t.Error(diff)
+	}
+	e.Erase(1_772_357_400_789)
+	if got := string(e.AppendJSON(nil, "org_1")); !strings.HasSuffix(got, `]`+`,"erased_at":"2026-03-01T09:30:00.789Z","schema":"unregistered"}`) {
+		t.Error(got)
 	}
 	bare := &Entry{Event: *decode(t, minimal), ID: e.ID}
 	want = `{"id":"01KJ9F2N3V000000160Q7V5C1D","organization_id":"o","seq":0,"action":"a.b","version":1,` +

@@ -102,12 +102,15 @@ func (l *Ledger) Prove(ctx context.Context, org string, seq uint64) (audit.Proof
 	if err := tlog.CheckRecord(hashes, size, cp.Root, at, tlog.RecordHash(record)); err != nil {
 		return audit.Proof{}, fmt.Errorf("entry %d does not fit the tree of its log: %w", seq, err)
 	}
-	return audit.Proof{
+	p := audit.Proof{
 		Entry:  e.Audit(org),
 		Record: string(record),
-		Salt:   slices.Clone(e.Salt[:]),
 		Proof:  audit.InclusionProof{Index: seq, Hashes: hashes, Checkpoint: cp.note}.String(),
-	}, nil
+	}
+	if e.ErasedAt == 0 {
+		p.Salt = slices.Clone(e.Salt[:])
+	}
+	return p, nil
 }
 
 // ProveTree returns the proof that the tree of newSize entries extends that of

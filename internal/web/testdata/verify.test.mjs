@@ -108,6 +108,49 @@ test("what was altered fails at the step that it concerns", async () => {
   }
 });
 
+// erase makes the entry and its proof what they are once its details were erased.
+const erase = (s) => {
+  delete s.proof.salt;
+  for (const e of [s.entry, s.proof.entry]) {
+    for (const party of [e.actor, ...e.targets]) {
+      delete party.name;
+      delete party.metadata;
+    }
+    delete e.context;
+    delete e.metadata;
+    e.erased_at = "2026-11-23T08:00:00.000Z";
+  }
+};
+
+test("an erased entry verifies, and says so", async () => {
+  const steps = await run(subject(2, erase));
+  assert.deepEqual(steps.map((s) => s.state), steps.map(() => "pass"), JSON.stringify(steps));
+  assert.match(steps.find((s) => s.id === "details").words, /erased on 2026-11-23/);
+  const { salt } = subject(2).proof;
+  const cases = {
+    page: [(s) => delete s.proof.entry.erased_at],
+    details: [
+      (s) => (s.proof.salt = salt),
+      (s) => (s.entry.actor.name = s.proof.entry.actor.name = "Ada"),
+      (s) => (s.entry.context = s.proof.entry.context = { location: "x" }),
+      (s) => (s.entry.metadata = s.proof.entry.metadata = { a: 1 }),
+      (s) => (s.proof.record = s.proof.record.replace(/"details":"[^"]*"/, '"details":"short"')),
+      (s) => (s.proof.record = "{"),
+    ],
+    record: [(s) => (s.entry.actor.id = s.proof.entry.actor.id = "x")],
+    path: [(s) => (s.proof.record = s.proof.record.replace(/"details":"./, '"details":"-'))],
+  };
+  for (const [id, changes] of Object.entries(cases)) {
+    for (const [i, change] of changes.entries()) {
+      const altered = subject(2, (s) => {
+        erase(s);
+        change(s);
+      });
+      assert.equal(await failed(altered), id, `${id} ${i}`);
+    }
+  }
+});
+
 test("the key and the log are remembered", async () => {
   const memory = new Map([["checkpoint", older]]);
   assert.equal(await failed(subject(4, () => {}, memory)), undefined);
