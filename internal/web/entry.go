@@ -29,7 +29,7 @@ func (p *pages) entryRoutes() []server.Route {
 	return []server.Route{
 		get("log.entry", "audit-log/entries/{id}", auth.Person(), p.entry),
 		get("log.proof", "audit-log/entries/{id}/proof", auth.Person(), p.proof),
-		get("log.consistency", "audit-log/consistency", auth.Person(), p.consistency),
+		get("log.growth", "audit-log/consistency", auth.Person(), p.consistency),
 		get("log.live", "audit-log/live", auth.Person(), p.live),
 	}
 }
