@@ -15,5 +15,6 @@
 //     means going through a dictionary;
 //  5. paths into the entries' metadata, and free text.
 //
-// Each of them looks only at the rows that those before have left.
+// Each of them looks only at the rows that those before have left, and none at
+// rows that the source says are hidden.
 package blockquery

@@ -9,16 +9,15 @@ import (
 	"github.com/stelehq/stele/internal/search"
 )
 
-// Facets counts the rows that match by the values of the counter's field. Names
-// of actor and target ids are not looked at: see [Query.Names]. The error is that
-// of the counter, or the reader's.
+// Facets counts the rows that match and are not hidden by the values of the
+// counter's field. Names of actor and target ids are not looked at: see
+// [Query.Names]. The error is that of the counter, or the reader's.
 func (q *Query) Facets(s Source, c *search.FacetCounter) error {
-	h := s.Reader.Header()
-	if q.Skips(h) {
+	if q.Skips(s.Reader.Header()) {
 		return nil
 	}
 	var within *block.Rows // all
-	if !q.All(h) {
+	if !s.all(q) {
 		within = s.Reader.NewRows()
 		if err := q.Rows(s, within); err != nil || within.Empty() {
 			return err

@@ -9,15 +9,16 @@ import (
 
 const dayNanos = int64(24 * time.Hour)
 
-// Histogram counts the rows that match by time. Without conditions, the days that
-// are within one bucket and within the query's bounds are counted from the
-// header. The error is that of the counter, or the reader's.
+// Histogram counts the rows that match and are not hidden by time. Without
+// conditions, and where nothing is hidden, the days that are within one bucket
+// and within the query's bounds are counted from the header. The error is that of
+// the counter, or the reader's.
 func (q *Query) Histogram(s Source, c *search.HistogramCounter) error {
 	h := s.Reader.Header()
 	if q.Skips(h) {
 		return nil
 	}
-	if len(q.conditions) == 0 && q.coversReceived(h) {
+	if s.Hidden == nil && len(q.conditions) == 0 && q.coversReceived(h) {
 		return q.days(s.Reader, c)
 	}
 	rows := s.Reader.NewRows()

@@ -76,7 +76,8 @@ func (n *Names) open(w wanted, h *block.Header) bool {
 	return name == "" || at.Compare(newest) < 0
 }
 
-// Find looks in a block for newer names and offers them to the counter.
+// Find looks in a block for newer names and offers them to the counter. Hidden
+// entries have none.
 func (n *Names) Find(s Source) error {
 	h := s.Reader.Header()
 	var there []wanted
@@ -96,7 +97,7 @@ func (n *Names) Find(s Source) error {
 		return nil
 	}
 	var within *block.Rows // all
-	if !n.query.All(h) {
+	if !s.all(n.query) {
 		within = s.Reader.NewRows()
 		if err := n.query.Rows(s, within); err != nil || within.Empty() {
 			return err

@@ -34,7 +34,14 @@ type Source struct {
 	// Cipher returns the keys of the entries' ids. It is called only when ids
 	// matter.
 	Cipher func() (*event.Cipher, error)
+	// Hidden are rows that no answer has, as if they were not in the block; nil
+	// for none. What the header says of the block is of no use then, but to skip
+	// it.
+	Hidden *block.Rows
 }
+
+// all reports whether an answer has every row of the block, by the header alone.
+func (s *Source) all(q *Query) bool { return s.Hidden == nil && q.All(s.Reader.Header()) }
 
 // Compile makes a query ready, which is valid ([audit.Query.Validate]).
 func Compile(q audit.Query) *Query {
@@ -83,7 +90,8 @@ func (q *Query) SkipsFilter(f *block.Filter) bool {
 	return false
 }
 
-// All reports whether every entry of the block matches, by the header alone.
+// All reports whether every entry of the block matches, by the header alone. Of
+// rows that are hidden it knows nothing.
 func (q *Query) All(h *block.Header) bool {
 	return len(q.conditions) == 0 && q.coversOccurred(h) && q.coversReceived(h)
 }

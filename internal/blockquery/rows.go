@@ -9,17 +9,21 @@ import (
 	"github.com/stelehq/stele/internal/event"
 )
 
-// Rows adds the rows that match, which are in the order of the block, to rows,
-// which are empty and of the source's block.
+// Rows adds the rows that match and are not hidden, which are in the order of the
+// block, to rows, which are empty and of the source's block.
 func (q *Query) Rows(s Source, rows *block.Rows) error {
 	if h := s.Reader.Header(); q.Skips(h) {
 		return nil
-	} else if q.All(h) {
+	} else if s.all(q) {
 		rows.AddRange(0, h.Rows)
 		return nil
 	}
 	r, _ := q.scratch.Get().(*run)
-	r.query, r.source, r.reader, r.rows, r.bounded = q, s, s.Reader, rows, false
+	r.query, r.source, r.reader, r.rows, r.bounded = q, s, s.Reader, rows, s.Hidden != nil
+	if r.bounded {
+		rows.Or(s.Hidden)
+		rows.Invert()
+	}
 	err := r.all()
 	r.source, r.reader, r.rows, r.entry = Source{}, nil, nil, event.Entry{} // keeps nothing of the block
 	q.scratch.Put(r)

@@ -1,13 +1,13 @@
 package blockquery
 
 // Survey returns how many rows match and the largest number of targets that one
-// of them has.
+// of them has, hidden ones left out.
 func (q *Query) Survey(s Source) (entries uint64, maxTargets int, err error) {
 	h := s.Reader.Header()
 	if q.Skips(h) {
 		return 0, 0, nil
 	}
-	if q.All(h) {
+	if s.all(q) {
 		return uint64(h.Rows), h.MaxTargets, nil //nolint:gosec // positive
 	}
 	rows := s.Reader.NewRows()

@@ -16,11 +16,11 @@ import (
 // Histogram implements [search.Engine].
 func (s *Store) Histogram(ctx context.Context, org string, q audit.Query, iv search.Interval) (search.Histogram, error) {
 	var counter *search.HistogramCounter
-	through, err := s.count(ctx, org, q, 0, math.MaxUint64, func(query *blockquery.Query) counting {
+	through, err := s.count(ctx, org, q, 0, math.MaxUint64, func(ask asked) counting {
 		counter = search.NewHistogram(iv)
 		return counting{
 			entry: func(e *event.Entry) error { return counter.Add(e.OccurredAt, 1) },
-			block: func(src blockquery.Source) error { return query.Histogram(src, counter) },
+			block: func(src blockquery.Source) error { return ask.query.Histogram(src, counter) },
 		}
 	})
 	if err != nil {
@@ -35,13 +35,13 @@ func (s *Store) Facets(ctx context.Context, org string, q audit.Query, field aud
 	if err != nil {
 		return search.Facets{}, err
 	}
-	through, err := s.count(ctx, org, q, 0, math.MaxUint64, func(query *blockquery.Query) counting {
+	through, err := s.count(ctx, org, q, 0, math.MaxUint64, func(ask asked) counting {
 		counter, _ = search.NewFacets(field) // the field is known by now
 		return counting{
 			entry: counter.Add,
-			block: func(src blockquery.Source) error { return query.Facets(src, counter) },
+			block: func(src blockquery.Source) error { return ask.query.Facets(src, counter) },
 			finish: func(log *orgLog, blocks []*sealedBlock) error {
-				return s.names(log, blocks, query.Names(counter, limit))
+				return s.names(log, blocks, ask.keep, ask.query.Names(counter, limit))
 			},
 		}
 	})
@@ -53,7 +53,7 @@ func (s *Store) Facets(ctx context.Context, org string, q audit.Query, field aud
 
 // names looks for the names of values in the blocks that were counted, from the
 // newest.
-func (s *Store) names(log *orgLog, blocks []*sealedBlock, names *blockquery.Names) error {
+func (s *Store) names(log *orgLog, blocks []*sealedBlock, k *keep, names *blockquery.Names) error {
 	for _, b := range slices.Backward(blocks) {
 		if names.Skips(b.Header) {
 			continue
@@ -65,7 +65,7 @@ func (s *Store) names(log *orgLog, blocks []*sealedBlock, names *blockquery.Name
 		if names.SkipsFilter(f) {
 			continue
 		}
-		if err := s.withSource(log, b, names.Find); err != nil {
+		if err := s.withSource(log, b, k, names.Find); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (s *Store) Survey(ctx context.Context, org string, q audit.Query, from, to 
 		sum.Entries += n
 		sum.MaxTargets = max(sum.MaxTargets, targets)
 	}
-	_, err := s.count(ctx, org, q, from, to, func(query *blockquery.Query) counting {
+	_, err := s.count(ctx, org, q, from, to, func(ask asked) counting {
 		sum = search.Survey{}
 		return counting{
 			entry: func(e *event.Entry) error {
@@ -87,7 +87,7 @@ func (s *Store) Survey(ctx context.Context, org string, q audit.Query, from, to 
 				return nil
 			},
 			block: func(src blockquery.Source) error {
-				n, targets, err := query.Survey(src)
+				n, targets, err := ask.query.Survey(src)
 				add(n, targets)
 				return err
 			},
@@ -114,7 +114,7 @@ type counting struct {
 // was when it did. It begins again, with a new counting, when blocks are merged
 // while it looks at them.
 func (s *Store) count(
-	ctx context.Context, org string, q audit.Query, from, to uint64, begin func(query *blockquery.Query) counting,
+	ctx context.Context, org string, q audit.Query, from, to uint64, begin func(ask asked) counting,
 ) (*audit.Position, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
@@ -123,15 +123,20 @@ func (s *Store) count(
 	if err != nil {
 		return nil, err
 	}
-	query := blockquery.Compile(q)
+	k, err := s.keepOf(log)
+	if err != nil {
+		return nil, err
+	}
+	ask := asked{blockquery.Compile(q), k}
 	for tries := 1; ; tries++ {
 		h := log.head.Load()
-		c := begin(query)
-		sc := s.newScan(log, q, search.Compile(q))
+		c := begin(ask)
+		sc := s.newScan(log, q, search.Compile(q), k)
 		sc.onMatch = c.entry
 		w := &logWalk{s: s, log: log, run: sc.visit, once: true}
-		w.from, w.to = sc.narrow(from, min(to, h.Size))
-		err := w.count(ctx, query, c)
+		if w.from, w.to, err = sc.narrow(from, min(to, h.Size)); err == nil {
+			err = w.count(ctx, ask, c)
+		}
 		if err == nil {
 			return search.Through(h.Size, h.ReceivedAt), ctx.Err()
 		}
@@ -142,14 +147,14 @@ func (s *Store) count(
 }
 
 // count walks, with c for each block.
-func (w *logWalk) count(ctx context.Context, query *blockquery.Query, c counting) error {
+func (w *logWalk) count(ctx context.Context, ask asked, c counting) error {
 	var counted []*sealedBlock
 	w.blocks = func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
 		for _, b := range list {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			whole, err := w.countBlock(b, query, c)
+			whole, err := w.countBlock(b, ask, c)
 			if err != nil {
 				return err
 			}
@@ -170,12 +175,12 @@ func (w *logWalk) count(ctx context.Context, query *blockquery.Query, c counting
 // countBlock counts a block, and reports whether it was looked at as a whole. One
 // of which only a part is in the range lies at its ends, was sealed after the size
 // was taken, or has taken in blocks that were counted.
-func (w *logWalk) countBlock(b *sealedBlock, query *blockquery.Query, c counting) (whole bool, err error) {
+func (w *logWalk) countBlock(b *sealedBlock, ask asked, c counting) (whole bool, err error) {
 	if b.FirstSeq < w.from || b.end() > w.to {
-		return false, w.direct(b, query, c.entry)
+		return false, w.direct(b, ask, c.entry)
 	}
-	if skip, err := w.s.skips(b, query); err != nil || skip {
+	if skip, err := w.s.skips(b, ask.query); err != nil || skip {
 		return false, blockError(w.log, b, err)
 	}
-	return true, w.s.withSource(w.log, b, c.block)
+	return true, w.s.withSource(w.log, b, ask.keep, c.block)
 }

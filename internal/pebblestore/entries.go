@@ -19,27 +19,34 @@ type span struct {
 	desc, salts bool
 }
 
-// eachMatch calls fn with the entries of a block that match and are wanted, in
-// order, until it returns false. query is nil for all. What is decoded for it is
-// not kept, but for single rows.
-func (s *Store) eachMatch(log *orgLog, b *sealedBlock, query *blockquery.Query, want span, fn func(*event.Entry) bool) error {
-	m := matched{s: s, log: log, b: b, salts: want.salts, fn: fn}
-	return blockError(log, b, m.each(query, want))
+// asked is what is asked of a log: the entries that match, nil for all, as far as
+// they are kept.
+type asked struct {
+	query *blockquery.Query
+	keep  *keep
 }
 
-func (m *matched) each(query *blockquery.Query, want span) error {
+// eachMatch calls fn with the entries of a block that are asked for and wanted, in
+// order, until it returns false. What is decoded for it is not kept, but for single
+// rows.
+func (s *Store) eachMatch(log *orgLog, b *sealedBlock, ask asked, want span, fn func(*event.Entry) bool) error {
+	m := matched{s: s, log: log, b: b, salts: want.salts, fn: fn}
+	return blockError(log, b, m.each(ask, want))
+}
+
+func (m *matched) each(ask asked, want span) error {
 	lo, hi := int(want.from-m.b.FirstSeq), int(want.to-m.b.FirstSeq) //nolint:gosec // within the block
-	if query == nil || query.All(m.b.Header) {
-		if hi-lo > m.b.Rows/fewRows {
-			return m.scan(lo, hi, want.desc, nil)
+	query, all := ask.query, ask.query == nil || ask.query.All(m.b.Header)
+	if !all {
+		if skip, err := m.s.skips(m.b, query); err != nil || skip {
+			return err
 		}
-		return m.keeping(func(rows *block.Rows) error {
-			rows.AddRange(lo, hi)
-			return m.single(rows, want.desc)
-		})
 	}
-	if skip, err := m.s.skips(m.b, query); err != nil || skip {
+	if some, err := m.show(ask.keep); err != nil || !some {
 		return err
+	}
+	if all {
+		return m.shown(lo, hi, want.desc)
 	}
 	return m.keeping(func(rows *block.Rows) error {
 		if err := query.Rows(m.source(), rows); err != nil {
@@ -50,6 +57,35 @@ func (m *matched) each(query *blockquery.Query, want span) error {
 			return m.scan(lo, hi, want.desc, rows)
 		}
 		return m.single(rows, want.desc)
+	})
+}
+
+// show finds out which rows are hidden, and reports whether there are others.
+func (m *matched) show(k *keep) (some bool, err error) {
+	var all bool
+	m.hidden, all, err = m.s.hidden(m.log, m.b, k)
+	return !all, err
+}
+
+// shown gives the entries of a range that are not hidden.
+func (m *matched) shown(lo, hi int, desc bool) error {
+	var rows *block.Rows // all
+	if m.hidden != nil {
+		rows = &block.Rows{}
+		rows.Reset(m.b.Rows)
+		rows.Or(m.hidden)
+		rows.Invert()
+		clip(rows, lo, hi)
+	}
+	if n := hi - lo; n > m.b.Rows/fewRows && (rows == nil || rows.Len() > m.b.Rows/fewRows) {
+		return m.scan(lo, hi, desc, rows)
+	}
+	return m.keeping(func(none *block.Rows) error {
+		if rows == nil {
+			rows = none
+			rows.AddRange(lo, hi)
+		}
+		return m.single(rows, desc)
 	})
 }
 
@@ -86,6 +122,7 @@ type matched struct {
 	log    *orgLog
 	b      *sealedBlock
 	reader *block.Reader // whose columns are kept
+	hidden *block.Rows   // nil for none
 	salts  bool
 	fn     func(*event.Entry) bool
 	keys   blockKeys
@@ -93,7 +130,7 @@ type matched struct {
 }
 
 func (m *matched) source() blockquery.Source {
-	return blockquery.Source{Reader: m.reader, Cipher: m.cipher}
+	return blockquery.Source{Reader: m.reader, Cipher: m.cipher, Hidden: m.hidden}
 }
 
 func (m *matched) cipher() (*event.Cipher, error) {
@@ -162,17 +199,22 @@ func (m *matched) single(rows *block.Rows, desc bool) error {
 	return nil
 }
 
-// withSource calls fn with a block, whose reader is kept.
-func (s *Store) withSource(log *orgLog, b *sealedBlock, fn func(blockquery.Source) error) error {
+// withSource calls fn with a block, whose reader is kept, unless k shows nothing of
+// it.
+func (s *Store) withSource(log *orgLog, b *sealedBlock, k *keep, fn func(blockquery.Source) error) error {
 	m := matched{s: s, log: log, b: b}
-	return blockError(log, b, m.keeping(func(*block.Rows) error { return fn(m.source()) }))
+	some, err := m.show(k)
+	if err == nil && some {
+		err = m.keeping(func(*block.Rows) error { return fn(m.source()) })
+	}
+	return blockError(log, b, err)
 }
 
-// direct gives the entries of one block to fn.
-func (w *logWalk) direct(b *sealedBlock, query *blockquery.Query, fn func(*event.Entry) error) error {
+// direct gives the entries of one block that are asked for to fn.
+func (w *logWalk) direct(b *sealedBlock, ask asked, fn func(*event.Entry) error) error {
 	from, to := max(w.from, b.FirstSeq), min(w.to, b.end())
 	var failed error
-	err := w.s.eachMatch(w.log, b, query, span{from, to, w.desc, true}, func(e *event.Entry) bool {
+	err := w.s.eachMatch(w.log, b, ask, span{from, to, w.desc, true}, func(e *event.Entry) bool {
 		failed = fn(e)
 		return failed == nil
 	})

@@ -74,6 +74,8 @@ type orgLog struct {
 	// sealed is what is known of its blocks, pending what the sealer has to do.
 	sealed  sealed
 	pending pending
+	// keep is the last that was asked for.
+	keep atomic.Pointer[keep]
 
 	// next is the head after the commits of the group being formed, nil outside
 	// of a group. The committer's.

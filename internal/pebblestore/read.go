@@ -10,7 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/stelehq/stele/internal/blockquery"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
 )
@@ -48,7 +47,7 @@ func (s *Store) read(ctx context.Context, org string, from, to uint64, yield fun
 	}
 	w := &logWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size)}
 	w.run = (&entryReader{s: s, log: log, yield: yield}).run
-	w.blocks = entryWalk(nil, func(e *event.Entry) error {
+	w.blocks = entryWalk(asked{}, func(e *event.Entry) error {
 		if !yield(e, nil) {
 			return errStop
 		}
@@ -57,19 +56,19 @@ func (s *Store) read(ctx context.Context, org string, from, to uint64, yield fun
 	return w.walk(ctx)
 }
 
-// entryWalk returns what gives the entries of blocks that match to fn, which
-// decodes several blocks at once. query is nil for all entries.
-func entryWalk(query *blockquery.Query, fn func(e *event.Entry) error) func(context.Context, *logWalk, []*sealedBlock) error {
+// entryWalk returns what gives the entries of blocks that are asked for to fn,
+// which decodes several blocks at once.
+func entryWalk(ask asked, fn func(e *event.Entry) error) func(context.Context, *logWalk, []*sealedBlock) error {
 	return func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
 		one := func(e *event.Entry) error {
 			w.done(e.Seq)
 			return fn(e)
 		}
 		if len(list) == 1 {
-			return w.direct(list[0], query, one)
+			return w.direct(list[0], ask, one)
 		}
 		r := &rendering{
-			s: w.s, log: w.log, query: query, from: w.from, to: w.to, desc: w.desc,
+			s: w.s, log: w.log, asked: ask, from: w.from, to: w.to, desc: w.desc,
 			render: appendStored, salts: true, blocks: inOrder(list, w.desc),
 		}
 		var e event.Entry

@@ -37,9 +37,10 @@ type piece struct {
 // order. Each takes one block after the other; how far they may be ahead of whoever
 // takes the pieces is bounded by renderedBytes, but for the block that is next.
 type rendering struct {
+	asked
+
 	s        *Store
 	log      *orgLog
-	query    *blockquery.Query // nil for every entry
 	from, to uint64
 	desc     bool
 	render   renderFunc
@@ -167,7 +168,7 @@ func (r *rendering) block(i int) {
 	b := r.blocks[i]
 	from, to := max(r.from, b.FirstSeq), min(r.to, b.end())
 	p := piece{data: r.buffer()}
-	err := r.s.eachMatch(r.log, b, r.query, span{from, to, r.desc, r.salts}, func(e *event.Entry) bool {
+	err := r.s.eachMatch(r.log, b, r.asked, span{from, to, r.desc, r.salts}, func(e *event.Entry) bool {
 		p.data = r.render(p.data, e)
 		p.entries++
 		p.last = e.Seq
@@ -210,9 +211,13 @@ func (s *Store) render(
 	if err != nil {
 		return err
 	}
+	k, err := s.keepOf(log)
+	if err != nil {
+		return err
+	}
 	w := &logWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size), desc: desc}
 	out := &chunkWriter{w: w, from: from, to: to, render: render, yield: yield}
-	sc := s.newScan(log, q, search.Compile(q))
+	sc := s.newScan(log, q, search.Compile(q), k)
 	sc.onMatch = out.entry
 	w.run = func(r *runReader, from, to uint64, desc bool) error {
 		if err := sc.visit(r, from, to, desc); err != nil {
@@ -220,9 +225,9 @@ func (s *Store) render(
 		}
 		return out.flush(edge(from, to, desc))
 	}
-	query := blockquery.Compile(q)
+	ask := asked{blockquery.Compile(q), k}
 	w.blocks = func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
-		r := &rendering{s: s, log: log, query: query, from: w.from, to: w.to, desc: desc, render: render, blocks: inOrder(list, desc)}
+		r := &rendering{s: s, log: log, asked: ask, from: w.from, to: w.to, desc: desc, render: render, blocks: inOrder(list, desc)}
 		return r.each(func(p *piece) error {
 			w.done(p.last)
 			if err := out.chunk(p.data, p.entries); err != nil {
@@ -230,6 +235,9 @@ func (s *Store) render(
 			}
 			return ctx.Err()
 		})
+	}
+	if w.from, err = s.since(log, k, w.from, w.to); err != nil {
+		return err
 	}
 	if err := w.walk(ctx); err != nil {
 		return err

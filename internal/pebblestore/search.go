@@ -27,16 +27,24 @@ func (s *Store) Search(ctx context.Context, org string, r search.Request) (searc
 	if err != nil {
 		return search.Page{}, err
 	}
-	sc := s.newScan(log, r.Query, pager.Matcher())
+	k, err := s.keepOf(log)
+	if err != nil {
+		return search.Page{}, fmt.Errorf("search: %w", err)
+	}
+	sc := s.newScan(log, r.Query, pager.Matcher(), k)
 	sc.skips = pager.Skips
 	sc.onMatch = func(e *event.Entry) error {
 		pager.Offer(e)
 		return nil
 	}
-	blocks := &pageSearch{s: s, log: log, query: blockquery.Compile(r.Query), pager: pager, desc: !r.Ascending, limit: r.Limit}
+	blocks := &pageSearch{
+		asked: asked{blockquery.Compile(r.Query), k}, s: s, log: log, pager: pager, desc: !r.Ascending, limit: r.Limit,
+	}
 	w := &logWalk{s: s, log: log, to: pager.Bound(), desc: !r.Ascending, run: sc.visit, blocks: blocks.blocks}
-	w.from, w.to = sc.narrow(w.from, w.to)
-	if err := w.walk(ctx); err != nil {
+	if w.from, w.to, err = sc.narrow(w.from, w.to); err == nil {
+		err = w.walk(ctx)
+	}
+	if err != nil {
 		return search.Page{}, fmt.Errorf("search: %w", err)
 	}
 	return pager.Page(), nil
@@ -61,16 +69,22 @@ func (s *Store) scanEntries(
 	if err != nil {
 		return err
 	}
+	k, err := s.keepOf(log)
+	if err != nil {
+		return err
+	}
 	w := &logWalk{s: s, log: log, from: from, to: min(to, log.head.Load().Size), desc: desc}
-	sc := s.newScan(log, q, search.Compile(q))
+	sc := s.newScan(log, q, search.Compile(q), k)
 	sc.onMatch = func(e *event.Entry) error {
 		if !yield(e, nil) {
 			return errStop
 		}
 		return nil
 	}
-	w.run, w.blocks = sc.visit, entryWalk(blockquery.Compile(q), sc.onMatch)
-	w.from, w.to = sc.narrow(w.from, w.to)
+	w.run, w.blocks = sc.visit, entryWalk(asked{blockquery.Compile(q), k}, sc.onMatch)
+	if w.from, w.to, err = sc.narrow(w.from, w.to); err != nil {
+		return err
+	}
 	return w.walk(ctx)
 }
 
@@ -79,6 +93,7 @@ type scan struct {
 	entryReader
 
 	match *search.Matcher
+	keep  *keep
 	// skips says that entries which occurred from first to last, both included,
 	// need not be looked at.
 	skips func(first, last int64) bool
@@ -90,15 +105,16 @@ type scan struct {
 	needles [][][]byte
 	// needsID says that matching looks at the id.
 	needsID bool
-	// A match was received from receivedFrom and before receivedTo.
+	// A match that is shown was received from receivedFrom and before receivedTo.
 	receivedFrom, receivedTo int64
 }
 
-func (s *Store) newScan(log *orgLog, q audit.Query, match *search.Matcher) *scan {
-	sc := &scan{entryReader: entryReader{s: s, log: log}, match: match}
+func (s *Store) newScan(log *orgLog, q audit.Query, match *search.Matcher, k *keep) *scan {
+	sc := &scan{entryReader: entryReader{s: s, log: log}, match: match, keep: k}
 	earliest, end := match.OccurredBounds()
 	sc.skips = func(first, last int64) bool { return last < earliest || first >= end }
 	sc.receivedFrom, sc.receivedTo = match.ReceivedBounds()
+	sc.receivedFrom = max(sc.receivedFrom, k.begin())
 	sc.needsID = slices.ContainsFunc(q.Filters, func(f audit.Filter) bool {
 		return f.Field == audit.FieldID || f.Field == audit.FieldText
 	})
@@ -124,19 +140,20 @@ func toBytes(texts []string) [][]byte {
 	return list
 }
 
-// narrow cuts the range to what the ids allow that a match must have one of.
-func (sc *scan) narrow(from, to uint64) (uint64, uint64) {
-	ids := sc.match.Exact(audit.FieldID)
-	if len(ids) == 0 {
-		return from, to
-	}
-	lo, hi := uint64(math.MaxUint64), uint64(0)
-	for _, id := range ids {
-		if _, seq, ok := event.ParseID(id); ok {
-			lo, hi = min(lo, seq), max(hi, seq+1)
+// narrow cuts the range to what the ids allow that a match must have one of, and
+// to what may be shown.
+func (sc *scan) narrow(from, to uint64) (uint64, uint64, error) {
+	if ids := sc.match.Exact(audit.FieldID); len(ids) > 0 {
+		lo, hi := uint64(math.MaxUint64), uint64(0)
+		for _, id := range ids {
+			if _, seq, ok := event.ParseID(id); ok {
+				lo, hi = min(lo, seq), max(hi, seq+1)
+			}
 		}
+		from, to = max(from, lo), min(to, hi)
 	}
-	return max(from, lo), min(to, hi)
+	from, err := sc.s.since(sc.log, sc.keep, from, to)
+	return from, to, err
 }
 
 // visit scans one run, if it may hold a match.
@@ -204,6 +221,9 @@ func (sc *scan) one(r *runReader, seq uint64) error {
 		if err := sc.identify(); err != nil {
 			return err
 		}
+	}
+	if sc.keep.hides(e) {
+		return nil
 	}
 	return sc.onMatch(e)
 }

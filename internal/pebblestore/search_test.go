@@ -57,7 +57,7 @@ func TestSearchLooksAtLittle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sc := s.newScan(log, test.request.Query, pager.Matcher())
+			sc := s.newScan(log, test.request.Query, pager.Matcher(), nil)
 			runs := map[uint64]bool{}
 			sc.skips = func(first, last int64) bool {
 				if first == last {
@@ -70,7 +70,9 @@ func TestSearchLooksAtLittle(t *testing.T) {
 				return nil
 			}
 			w := runWalk{s: s, log: log, to: pager.Bound(), desc: !test.request.Ascending, visit: sc.visit}
-			w.from, w.to = sc.narrow(w.from, w.to)
+			if w.from, w.to, err = sc.narrow(w.from, w.to); err != nil {
+				t.Fatal(err)
+			}
 			if err := w.walk(t.Context()); err != nil && !errors.Is(err, errStop) {
 				t.Fatal(err)
 			}

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	"github.com/stelehq/stele/internal/block"
-	"github.com/stelehq/stele/internal/blockquery"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/search"
 )
@@ -25,9 +24,10 @@ const maxTogether = 8
 // searched alone, since it often fills the page; a page that is hard to fill has
 // more and more searched at once, on all processors.
 type pageSearch struct {
+	asked
+
 	s     *Store
 	log   *orgLog
-	query *blockquery.Query
 	pager *search.Pager
 	desc  bool
 	limit int
@@ -130,12 +130,14 @@ func (p *pageSearch) searchAll(batch []found) {
 
 // search returns what a block has for the page, as far as it can be on it.
 func (p *pageSearch) search(b *sealedBlock) ([]*event.Entry, error) {
-	m := matched{s: p.s, log: p.log, b: b, reader: p.s.blocks.reader(b)}
+	m := matched{s: p.s, log: p.log, b: b}
+	if some, err := m.show(p.keep); err != nil || !some {
+		return nil, err
+	}
+	m.reader = p.s.blocks.reader(b)
 	defer p.s.blocks.release(b)
 	rows := m.reader.NewRows()
-	if p.query.All(b.Header) {
-		rows.AddRange(0, b.Rows)
-	} else if err := p.query.Rows(m.source(), rows); err != nil {
+	if err := p.query.Rows(m.source(), rows); err != nil {
 		return nil, err
 	}
 	if rows.Empty() {

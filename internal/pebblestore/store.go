@@ -132,6 +132,8 @@ type Store struct {
 	space    space
 	queue    queue
 
+	keeper search.Keeper // nil keeps everything
+
 	requests, encoders, readers sync.Pool
 
 	committing, rewriting sync.WaitGroup

@@ -1,6 +1,8 @@
 package search
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -99,8 +101,56 @@ func (k *Keep) DueBefore() int64 {
 	return before
 }
 
+// DueFloor is a received_at before which everything is due, held or not, in Unix
+// milliseconds; MinReceived when that is not known. It is as late as the queries
+// that are about actions and an end of received_at alone can tell.
+func (k *Keep) DueFloor() int64 {
+	if k == nil {
+		return MinReceived
+	}
+	// Of all actions, the patterns tell no more apart than these: each one that is
+	// named, for each beginning one that no longer one names, and one that none
+	// does.
+	actions := []string{unnamed}
+	var plain []*Matcher
+	for _, m := range k.due {
+		if !m.plainClass() {
+			continue
+		}
+		plain = append(plain, m)
+		for i := range m.conditions {
+			actions = append(actions, m.conditions[i].values.list...)
+			for _, p := range m.conditions[i].values.prefixes {
+				actions = append(actions, p+unnamed)
+			}
+		}
+	}
+	floor := int64(math.MaxInt64)
+	for _, action := range actions {
+		due := MinReceived
+		e := event.Entry{Event: event.Event{Action: []byte(action)}}
+		for _, m := range plain {
+			if m.matchesConditions(&e) {
+				due = max(due, m.receivedTo)
+			}
+		}
+		floor = min(floor, due)
+	}
+	return floor
+}
+
+// unnamed is what no action has: actions are of letters, digits and the like.
+const unnamed = "\x00"
+
+// plainClass reports whether nothing but the action and an end of received_at
+// decides about an entry.
+func (m *Matcher) plainClass() bool {
+	return m.occurredFrom == math.MinInt64 && m.occurredTo == math.MaxInt64 && m.receivedFrom == math.MinInt64 &&
+		!slices.ContainsFunc(m.conditions, func(c condition) bool { return c.field != audit.FieldAction })
+}
+
 // MinReceived is before every received_at.
-const MinReceived = int64(-1 << 63)
+const MinReceived = int64(math.MinInt64)
 
 func anyMatches(list []*Matcher, e *event.Entry) bool {
 	for _, m := range list {

@@ -70,6 +70,11 @@ func (m *Matcher) Match(e *event.Entry) bool {
 	if e.OccurredAt < m.occurredFrom || e.OccurredAt >= m.occurredTo || e.ReceivedAt < m.receivedFrom || e.ReceivedAt >= m.receivedTo {
 		return false
 	}
+	return m.matchesConditions(e)
+}
+
+// matchesConditions is Match but for the times.
+func (m *Matcher) matchesConditions(e *event.Entry) bool {
 	for i := range m.conditions {
 		if !m.conditions[i].match(e) {
 			return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
@@ -26,6 +27,10 @@ type Scanner struct {
 	// together are from ≤ seq < to, in seq order or falling when desc, so
 	// that ranges which cannot matter are not read.
 	Spans func(ctx context.Context, org string, from, to uint64, desc bool) iter.Seq2[Span, error]
+	// Keep says what is shown; everything is when nil. Now is its clock, time.Now
+	// when nil.
+	Keep Keeper
+	Now  func() time.Time
 }
 
 // Span is what is known about the entries with From ≤ seq < To.
@@ -53,11 +58,17 @@ func (s *Scanner) Search(ctx context.Context, org string, r Request) (Page, erro
 	if err != nil {
 		return Page{}, err
 	}
+	keep, err := s.keep(org)
+	if err != nil {
+		return Page{}, fmt.Errorf("search: %w", err)
+	}
 	for e, err := range s.entries(ctx, org, 0, pager.Bound(), !r.Ascending, pager.Skips) {
 		if err != nil {
 			return Page{}, fmt.Errorf("search: %w", err)
 		}
-		pager.Offer(e)
+		if keep.Shows(e) {
+			pager.Offer(e)
+		}
 	}
 	return pager.Page(), nil
 }
@@ -125,20 +136,49 @@ func (s *Scanner) each(ctx context.Context, org string, q audit.Query, fn func(*
 	return Through(size, receivedAt), nil
 }
 
-// matching yields the entries that match and have from ≤ seq < to.
+// matching yields the entries that match, are shown and have from ≤ seq < to.
 func (s *Scanner) matching(ctx context.Context, org string, m *Matcher, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
 	earliest, end := m.OccurredBounds()
 	skip := func(first, last int64) bool { return last < earliest || first >= end }
 	return func(yield func(*event.Entry, error) bool) {
+		keep, err := s.keep(org)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
 		for e, err := range s.entries(ctx, org, from, to, desc, skip) {
-			if err == nil && !m.Match(e) {
-				continue
-			}
-			if !yield(e, err) {
+			if (err != nil || m.Match(e) && keep.Shows(e)) && !yield(e, err) {
 				return
 			}
 		}
 	}
+}
+
+// keep is what is shown at this moment: an answer asks once.
+func (s *Scanner) keep(org string) (*Keep, error) {
+	if s.Keep == nil {
+		return nil, nil //nolint:nilnil // nil shows everything
+	}
+	now := s.Now
+	if now == nil {
+		now = time.Now //nolint:forbidigo // the default of the clock that callers pass
+	}
+	return s.Keep(org, now())
+}
+
+// First implements [Engine].
+func (s *Scanner) First(ctx context.Context, org string) (uint64, error) {
+	size, _, err := s.Head(ctx, org)
+	if err != nil {
+		return 0, fmt.Errorf("find the first entry: read head: %w", err)
+	}
+	for e, err := range s.matching(ctx, org, Compile(audit.Query{}), 0, size, false) {
+		if err != nil {
+			return 0, fmt.Errorf("find the first entry: %w", err)
+		}
+		return e.Seq, nil
+	}
+	return size, nil
 }
 
 // entries yields the entries with from ≤ seq < to but for those of spans that

@@ -17,8 +17,10 @@ import (
 const MaxPageBytes = 4 << 20
 
 // Engine finds entries of one organization. Every method sees only entries
-// whose commit is durable, and may be called concurrently with commits.
-type Engine interface {
+// whose commit is durable and that [Keep.Shows] shows at the moment of the call,
+// and may be called concurrently with commits. What is complete up to a place has
+// everything up to it that is shown.
+type Engine interface { //nolint:interfacebloat // one for each thing that is asked of a log
 	// Search returns one page of the entries that match, in the query's
 	// order by (occurred_at, seq). Entries are the caller's to keep.
 	Search(ctx context.Context, org string, r Request) (Page, error)
@@ -56,6 +58,10 @@ type Engine interface {
 	// frequent first, then by value; limit values at most. Counts are exact:
 	// more than MaxFacetValues different values are an error.
 	Facets(ctx context.Context, org string, q audit.Query, field audit.Field, limit int) (Facets, error)
+
+	// First returns the seq of the first entry that is shown, the size of the log
+	// when none is. It does not fall as the log grows and entries become due.
+	First(ctx context.Context, org string) (uint64, error)
 }
 
 // Request asks for one page.

@@ -290,6 +290,15 @@ func (m *Memory) Facets(ctx context.Context, org string, q audit.Query, field au
 	return m.engine.Facets(ctx, org, q, field, limit)
 }
 
+// First implements [search.Engine].
+func (m *Memory) First(ctx context.Context, org string) (uint64, error) {
+	return m.engine.First(ctx, org)
+}
+
+// SetKeeper has the methods of [search.Engine] show what the Keeper says is kept.
+// It is called before the store is used.
+func (m *Memory) SetKeeper(k search.Keeper) { m.engine.Keep = k }
+
 func (m *Memory) size(ctx context.Context, org string) (uint64, int64, error) {
 	h, err := m.Head(ctx, org)
 	return h.Size, h.ReceivedAt, err

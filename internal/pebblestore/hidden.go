@@ -1,0 +1,192 @@
+package pebblestore
+
+import (
+	"math"
+	"sort"
+	"sync/atomic"
+
+	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/block"
+	"github.com/stelehq/stele/internal/blockquery"
+	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/search"
+)
+
+// keep is a search.Keep made ready to ask blocks. A nil one keeps everything.
+type keep struct {
+	of *search.Keep
+	// Nothing that was received at before or later is due, and nothing that was
+	// received before floor is not, held or not.
+	before, floor int64
+	due           []*blockquery.Query
+	held          []heldBy
+	first         atomic.Uint64 // seq of the first entry that is shown, or less
+}
+
+// heldBy is a hold: what it keeps, but for what was due before it was made.
+type heldBy struct {
+	query *blockquery.Query
+	due   []*blockquery.Query
+}
+
+// SetKeeper has every method of search.Engine show what the Keeper says is kept,
+// and nothing else. It is called once, before the store is used; without it
+// everything is shown. ledger.Store's methods go on to show everything.
+func (s *Store) SetKeeper(k search.Keeper) { s.keeper = k }
+
+// keepOf returns what is kept of a log at this moment: one answer asks once.
+func (s *Store) keepOf(log *orgLog) (*keep, error) {
+	if s.keeper == nil {
+		return nil, nil //nolint:nilnil // nil keeps everything
+	}
+	of, err := s.keeper(log.org, s.now())
+	if err != nil {
+		return nil, err
+	}
+	before := of.DueBefore()
+	if before == search.MinReceived {
+		return nil, nil //nolint:nilnil // as above
+	}
+	if k := log.keep.Load(); k != nil && k.of == of {
+		return k, nil
+	}
+	k := &keep{of: of, before: before, floor: of.DueFloor(), due: compileEach(of.Due())}
+	for _, h := range of.Holds() {
+		k.held = append(k.held, heldBy{blockquery.Compile(h.Query), compileEach(h.Due)})
+	}
+	log.keep.Store(k)
+	return k, nil
+}
+
+// begin is the received_at before which nothing is shown.
+func (k *keep) begin() int64 {
+	if k == nil || len(k.held) > 0 {
+		return math.MinInt64
+	}
+	return k.floor
+}
+
+// hides reports whether an entry, complete with its id, is not shown.
+func (k *keep) hides(e *event.Entry) bool {
+	return k != nil && e.ReceivedAt < k.before && !k.of.Shows(e)
+}
+
+// since cuts a range at its beginning to what may be shown of the blocks in it.
+func (s *Store) since(log *orgLog, k *keep, from, to uint64) (uint64, error) {
+	begin := k.begin()
+	if begin == math.MinInt64 || from >= to {
+		return from, nil
+	}
+	view, err := s.blocks.view(log)
+	if err != nil {
+		return 0, err
+	}
+	list := view.blocks
+	i := sort.Search(len(list), func(i int) bool {
+		for ; i < len(list); i++ {
+			if list[i].damage == nil { // of others the time is not known, but not later than of the next
+				return list[i].LastReceived >= begin
+			}
+		}
+		return true
+	})
+	if i > 0 {
+		from = max(from, list[i-1].end())
+	}
+	return from, nil
+}
+
+// hidden returns the rows of a block that nobody sees, as k has it: nil for none,
+// and all when there are no others. The rows are not the caller's to change.
+func (s *Store) hidden(log *orgLog, b *sealedBlock, k *keep) (rows *block.Rows, all bool, err error) {
+	if k == nil || b.FirstReceived >= k.before {
+		return nil, false, nil
+	}
+	if b.LastReceived < k.begin() {
+		return nil, true, nil
+	}
+	m := masker{matched: matched{s: s, log: log, b: b}}
+	defer m.close()
+	if rows, err = m.due(k); err != nil || rows.Empty() {
+		return nil, false, err
+	}
+	return rows, rows.Len() == b.Rows, nil
+}
+
+// masker asks one block several queries.
+type masker struct{ matched }
+
+// due returns the rows that are due and not held.
+func (m *masker) due(k *keep) (*block.Rows, error) {
+	due, err := m.any(k.due, m.b.LastReceived < k.floor)
+	for i := range k.held {
+		if err != nil || due.Empty() {
+			break
+		}
+		err = m.hold(due, &k.held[i])
+	}
+	return due, err
+}
+
+// hold removes from rows those that a hold keeps.
+func (m *masker) hold(rows *block.Rows, h *heldBy) error {
+	held, err := m.any([]*blockquery.Query{h.query}, false)
+	if err != nil || held.Empty() {
+		return err
+	}
+	late, err := m.any(h.due, false)
+	if err == nil {
+		held.AndNot(late)
+		rows.AndNot(held)
+	}
+	return err
+}
+
+// any returns the rows that match one of the queries, or all.
+func (m *masker) any(queries []*blockquery.Query, all bool) (*block.Rows, error) {
+	rows := &block.Rows{}
+	rows.Reset(m.b.Rows)
+	for _, q := range queries {
+		if all = all || q.All(m.b.Header); all {
+			break
+		}
+		if err := m.add(q, rows); err != nil {
+			return nil, err
+		}
+	}
+	if all {
+		rows.AddRange(0, m.b.Rows)
+	}
+	return rows, nil
+}
+
+// add adds the rows that match a query.
+func (m *masker) add(q *blockquery.Query, rows *block.Rows) error {
+	if skip, err := m.s.skips(m.b, q); err != nil || skip {
+		return err
+	}
+	if m.reader == nil {
+		m.reader = m.s.blocks.reader(m.b)
+	}
+	var found block.Rows
+	found.Reset(m.b.Rows)
+	if err := q.Rows(blockquery.Source{Reader: m.reader, Cipher: m.cipher}, &found); err != nil {
+		return err
+	}
+	rows.Or(&found)
+	return nil
+}
+
+func (m *masker) close() {
+	if m.reader != nil {
+		m.s.blocks.release(m.b)
+	}
+}
+
+func compileEach(queries []audit.Query) []*blockquery.Query {
+	list := make([]*blockquery.Query, len(queries))
+	for i, q := range queries {
+		list[i] = blockquery.Compile(q)
+	}
+	return list
+}
