@@ -28,7 +28,7 @@ type checkpointCmd struct {
 // checkpointShowCmd prints what the server signs.
 type checkpointShowCmd struct {
 	remote
-	Org       string `help:"Organization." env:"STELE_ORG" required:"" placeholder:"ORG"`
+	Org string `help:"Organization." env:"STELE_ORG" required:"" placeholder:"ORG"`
 }
 
 // Run prints the note as it is: it can be kept and given to verify --checkpoint.
@@ -87,10 +87,9 @@ func (c *checkpointWatchCmd) Run(ctx context.Context, p *process) error {
 	for {
 		err := w.round(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to stop
+			return nil // it was told to stop
 		}
-		if coded, ok := errors.AsType[*exitCodeError](err); ok || c.Once {
-			_ = coded
+		if _, final := errors.AsType[*exitCodeError](err); final || c.Once {
 			return err
 		}
 		if err != nil {

@@ -50,20 +50,21 @@ type process struct {
 
 // commands are all of them, in the order help shows.
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Demo    demoCmd    `cmd:"" help:"Run a server on this machine with a believable year of events."`
-	Import  importCmd  `cmd:"" help:"Record events from a file of JSON lines."`
-	Search  searchCmd  `cmd:"" help:"Find entries."`
-	Tail    tailCmd    `cmd:"" help:"Print entries as they are recorded."`
-	Export  exportCmd  `cmd:"" help:"Write entries to a CSV or JSON-lines file."`
-	Verify  verifyCmd  `cmd:"" help:"Verify a saved proof, or a whole log, against its signed checkpoint."`
-	Check   checkCmd   `cmd:"" help:"Re-read a data directory and report everything wrong with it."`
-	Org     orgCmd     `cmd:"" help:"Manage organizations."`
-	Key     keyCmd     `cmd:"" help:"Manage API keys."`
-	Schema  schemaCmd  `cmd:"" help:"Manage schemas of actions."`
-	Stream  streamCmd  `cmd:"" help:"Manage log streams."`
-	Bench   benchCmd   `cmd:"" help:"Measure a server with a deterministic load."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" help:"Run the server."`
+	Demo       demoCmd       `cmd:"" help:"Run a server on this machine with a believable year of events."`
+	Import     importCmd     `cmd:"" help:"Record events from a file of JSON lines."`
+	Search     searchCmd     `cmd:"" help:"Find entries."`
+	Tail       tailCmd       `cmd:"" help:"Print entries as they are recorded."`
+	Export     exportCmd     `cmd:"" help:"Write entries to a CSV or JSON-lines file."`
+	Verify     verifyCmd     `cmd:"" help:"Verify a saved proof, or a whole log, against its signed checkpoint."`
+	Checkpoint checkpointCmd `cmd:"" help:"Show and watch the signed checkpoints of logs."`
+	Check      checkCmd      `cmd:"" help:"Re-read a data directory and report everything wrong with it."`
+	Org        orgCmd        `cmd:"" help:"Manage organizations."`
+	Key        keyCmd        `cmd:"" help:"Manage API keys."`
+	Schema     schemaCmd     `cmd:"" help:"Manage schemas of actions."`
+	Stream     streamCmd     `cmd:"" help:"Manage log streams."`
+	Bench      benchCmd      `cmd:"" help:"Measure a server with a deterministic load."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 func main() {

@@ -215,6 +215,17 @@ func (x *blockIndex) keep(log *orgLog, v *sealedView) {
 	}
 }
 
+// doubt forgets a log's view, which may not be what the database shows: whoever
+// needs it reads it again.
+func (x *blockIndex) doubt(log *orgLog) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, ok := x.loaded[log]; ok {
+		delete(x.loaded, log)
+		x.used.Add(-log.sealed.view.Swap(nil).memory())
+	}
+}
+
 // pin has a log's view stay in memory, or no longer.
 func (x *blockIndex) pin(log *orgLog, on bool) {
 	x.mu.Lock()

@@ -232,7 +232,9 @@ func (b *blockBuilder) write(view *sealedView) error {
 	}
 	b.s.space.spend(b.batch.Len())
 	if err := b.s.apply(b.batch, pebble.NoSync); err != nil {
-		return err // Pebble may still hold the batch
+		// Pebble may still hold the batch, and show it to readers or not.
+		b.s.blocks.doubt(log)
+		return err
 	}
 	b.s.blocks.keep(log, view.replace(b.blocks))
 	return b.batch.Close()
