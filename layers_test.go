@@ -151,6 +151,12 @@ var layers = []layer{
 		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
 	},
 	{
+		pkg:     "internal/retention",
+		why:     "how long entries are kept, legal holds, and the job that removes what is past its time",
+		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
+		inTests: []string{"internal/pebblestore"},
+	},
+	{
 		pkg: "internal/stream/format/ocsf",
 		why: "the classes of OCSF by version, as tables, and a check of events against them; the mapping may know no more than these",
 	},

@@ -15,6 +15,16 @@ import (
 // update and is returned as it is. ID, Order and CreatedAt cannot change.
 // Errors for the caller are those of CreateOrganization and [NoOrganization].
 func (c *Catalog) UpdateOrganization(ctx context.Context, id string, change func(*Organization) error) (*Organization, error) {
+	return c.UpdateOrganizationWith(ctx, id, change, nil)
+}
+
+// UpdateOrganizationWith is UpdateOrganization together with other records: with is
+// called with the organization before and after, each time that change was, and
+// what it returns is written with the organization or not at all. None of these
+// may be a record of an organization. It may be nil.
+func (c *Catalog) UpdateOrganizationWith(ctx context.Context, id string, change func(*Organization) error,
+	with func(old, updated *Organization) ([]Change, error),
+) (*Organization, error) {
 	for range maxTries {
 		s, err := c.loadOrganization(ctx, id)
 		if err != nil {
@@ -24,7 +34,13 @@ func (c *Catalog) UpdateOrganization(ctx context.Context, id string, change func
 		if err != nil {
 			return nil, err
 		}
-		err = c.applyUpdate(ctx, s, o)
+		var more []Change
+		if with != nil {
+			if more, err = with(&s.Value.Organization, o); err != nil {
+				return nil, err
+			}
+		}
+		err = c.applyUpdate(ctx, s, o, more)
 		if err == nil {
 			return o, nil
 		}
@@ -51,6 +67,9 @@ func (c *Catalog) changed(old *Organization, change func(*Organization) error) (
 		return nil, err
 	}
 	now := c.time()
+	if err := o.keepFloors(old, now); err != nil {
+		return nil, err
+	}
 	keepDomains(&o, old, now)
 	c.stamp(&o, now)
 	return &o, nil
@@ -74,13 +93,13 @@ func keepDomains(o, old *Organization, now time.Time) {
 	}
 }
 
-func (c *Catalog) applyUpdate(ctx context.Context, old *Stored[orgRecord], o *Organization) error {
+func (c *Catalog) applyUpdate(ctx context.Context, old *Stored[orgRecord], o *Organization, more []Change) error {
 	record, err := Put(old.Key, orgRecord{Organization: *o}, old.Rev)
 	if err != nil {
 		return err
 	}
 	was, is := uniqueKeys(&old.Value.Organization), uniqueKeys(o)
-	changes := []Change{record}
+	changes := append([]Change{record}, more...)
 	for _, key := range is {
 		if slices.Contains(was, key) {
 			continue

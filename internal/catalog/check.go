@@ -86,9 +86,12 @@ func checkOrganization(o *Organization) error {
 }
 
 func checkHistory(o *Organization) error {
-	if d := o.RetentionDays; d != RetainForever && (d < MinRetentionDays || d > MaxRetentionDays) {
-		return fieldError("/retention_days", "must be %d to %d days, or %d to keep everything",
-			MinRetentionDays, MaxRetentionDays, RetainForever)
+	if err := CheckRetentionDays("/retention_days", o.RetentionDays); err != nil {
+		return err
+	}
+	var err error
+	if o.RetentionActions, err = CheckRetentionActions("/retention_actions", o.RetentionActions); err != nil {
+		return err
 	}
 	if o.HistoryStart.Before(audit.MinTime) || o.HistoryStart.After(audit.MaxTime) {
 		return fieldError("/history_start", "must be a time from %d to %d", audit.MinTime.Year(), audit.MaxTime.Year())

@@ -46,9 +46,15 @@ type Organization struct {
 	// State says whether events are taken and shown. "" at creation means
 	// StateActive.
 	State State `json:"state"`
-	// RetentionDays is how long an entry is kept, from received_at:
+	// RetentionDays is how long an entry is kept, from received_at, when no
+	// class of actions says otherwise:
 	// RetainForever or MinRetentionDays..MaxRetentionDays.
 	RetentionDays int `json:"retention_days"`
+	// RetentionActions are classes of actions that are kept for another time.
+	RetentionActions []RetentionAction `json:"retention_actions,omitempty"`
+	// RetainedFrom is what was past its time when these were changed last. The
+	// catalog keeps it, and it never moves back: see [Organization.RetentionClasses].
+	RetainedFrom []RetentionFloor `json:"retained_from,omitempty"`
 	// HistoryStart is when the customer's history begins. Zero at creation
 	// means CreatedAt.
 	HistoryStart time.Time `json:"history_start"`
@@ -118,6 +124,8 @@ func (o *Organization) clone() Organization {
 	out := *o
 	out.Domains = slices.Clone(o.Domains)
 	out.Metadata = maps.Clone(o.Metadata)
+	out.RetentionActions = slices.Clone(o.RetentionActions)
+	out.RetainedFrom = slices.Clone(o.RetainedFrom)
 	return out
 }
 
@@ -150,6 +158,7 @@ func (c *Catalog) CreateOrganization(ctx context.Context, o Organization) (*Orga
 	if o.HistoryStart.IsZero() {
 		o.HistoryStart = now
 	}
+	o.RetainedFrom = nil
 	if err := checkOrganization(&o); err != nil {
 		return nil, err
 	}

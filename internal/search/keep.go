@@ -24,15 +24,47 @@ type Keep struct {
 }
 
 // Hold keeps the entries that match Query, but for those that were due already
-// when the hold was made, which match one of Due.
+// when the hold was made, which match one of Due, and that no hold of then kept.
 type Hold struct {
 	Query audit.Query
 	Due   []audit.Query
+	// Before are holds that were in force when this one was made and are over
+	// since, by their place in the list of holds, which is before this one's:
+	// what they keep and this one's Query matches is kept although it was due.
+	Before []int
+	// Over says that the hold keeps nothing itself: it is there for those that
+	// name it in Before.
+	Over bool
 }
 
 type heldBy struct {
-	match *Matcher
-	due   []*Matcher
+	match  *Matcher
+	due    []*Matcher
+	before []int
+	over   bool
+}
+
+// keeps reports whether the i-th hold keeps an entry, in force or not. What is
+// known of each hold is noted, so that none is asked twice.
+func keeps(list []heldBy, i int, e *event.Entry, known map[int]bool) bool {
+	h := &list[i]
+	if !h.match.Match(e) {
+		return false
+	}
+	if !anyMatches(h.due, e) {
+		return true
+	}
+	for _, b := range h.before {
+		kept, ok := known[b]
+		if !ok {
+			kept = keeps(list, b, e, known)
+			known[b] = kept
+		}
+		if kept {
+			return true
+		}
+	}
+	return false
 }
 
 // NewKeep says that entries which match one of due are past their time, unless
@@ -41,9 +73,15 @@ type heldBy struct {
 func NewKeep(due []audit.Query, holds []Hold) *Keep {
 	k := &Keep{dueQueries: due, heldQueries: holds, due: compileAll(due)}
 	for _, h := range holds {
-		k.held = append(k.held, heldBy{Compile(h.Query), compileAll(h.Due)})
+		k.held = append(k.held, heldBy{Compile(h.Query), compileAll(h.Due), h.Before, h.Over})
 	}
 	return k
+}
+
+// At is the Keep of another moment: with the same holds, and other entries past
+// their time.
+func (k *Keep) At(due []audit.Query) *Keep {
+	return &Keep{dueQueries: due, heldQueries: k.heldQueries, due: compileAll(due), held: k.held}
 }
 
 func compileAll(queries []audit.Query) []*Matcher {
@@ -80,8 +118,15 @@ func (k *Keep) Held(e *event.Entry) bool {
 	if k == nil {
 		return false
 	}
+	var known map[int]bool
 	for i := range k.held {
-		if h := &k.held[i]; h.match.Match(e) && !anyMatches(h.due, e) {
+		if k.held[i].over {
+			continue
+		}
+		if known == nil && len(k.held[i].before) > 0 {
+			known = map[int]bool{}
+		}
+		if keeps(k.held, i, e, known) {
 			return true
 		}
 	}
