@@ -9,8 +9,9 @@ import (
 // State is where an erasure stands.
 type State string
 
-// The states of an erasure. It ends as done, or as failed when it was given up:
-// a fault of the disk or the store is tried again and is no end.
+// The states of an erasure. It ends as done, or as failed when the log is damaged
+// where it would have to be read: then it is asked for again once that is repaired.
+// Any other fault is tried again and is no end.
 const (
 	StatePending State = "pending"
 	StateRunning State = "running"
@@ -20,7 +21,7 @@ const (
 
 // Limits of what is asked for.
 const (
-	MaxSubjectBytes   = 1024
+	MaxSubjectBytes   = audit.MaxStringBytes
 	MaxReferenceBytes = 200
 )
 
@@ -84,18 +85,25 @@ type Record struct {
 	Found  uint64 `json:"found"`
 	Erased uint64 `json:"erased"`
 	Held   uint64 `json:"held"`
-	// Looked is the size of the log up to which entries were looked for.
+	// Looked is the size of the log up to which entries were looked for:
+	// whatever names the subject below it was found.
 	Looked uint64 `json:"looked"`
 	// RemovedExports is how many files of exports were removed.
 	RemovedExports int `json:"removed_exports"`
+	// Mentions are records of the server that name the subject and that it does
+	// not change by itself, the first MaxMentions.
+	Mentions []Mention `json:"mentions,omitempty"`
 	// Error says why it failed, or why it is being tried again.
 	Error string `json:"error,omitempty"`
 
 	// Entry is the place of the subject.erased entry, nil before it is there.
 	Entry *audit.Position `json:"entry,omitempty"`
+	// Confirming is the size of the log before that entry, once it may be there.
+	Confirming *uint64 `json:"confirming,omitempty"`
 
 	CreatedAt time.Time `json:"created_at"`
-	// ErasedAt is the time that erased entries are marked with; zero before.
+	// ErasedAt is the time that the entries are marked with, by which those of
+	// this erasure are told from earlier ones; zero before.
 	ErasedAt time.Time `json:"erased_at,omitzero"`
 	// DoneAt is when it ended; zero before.
 	DoneAt time.Time `json:"done_at,omitzero"`
@@ -113,8 +121,12 @@ const (
 	StepErase   Step = "erase"   // details of entries, until a pass over the log finds no more
 	StepForget  Step = "forget"  // files of exports, sessions, names in records
 	StepScrub   Step = "scrub"   // bytes that the store's files still have
+	StepVerify  Step = "verify"  // reading the log again, and counting
 	StepConfirm Step = "confirm" // the entry in the log
 )
+
+// MaxMentions is how many mentions a record names.
+const MaxMentions = 100
 
 // Preview is what an erasure would do now.
 type Preview struct {
