@@ -28,7 +28,11 @@ func (s *Sessions) Clean(ctx context.Context) (int, error) {
 		return sessions, err
 	}
 	links, err := s.cleanIndex(ctx, prefixLinkUsed, now)
-	return sessions + links, err
+	if err != nil {
+		return sessions + links, err
+	}
+	bars, err := s.cleanBarred(ctx, now)
+	return sessions + links + bars, err
 }
 
 // cleanIndex removes the records of an index that ended in a minute before that

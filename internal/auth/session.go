@@ -120,7 +120,8 @@ func endKey(prefix string, at time.Time, id string) string {
 // Redeem turns a portal token into a session, once: the link's use and the
 // session are one write, so that of two people with one link one gets in. The
 // cookie is what [Sessions.Get] takes. Errors: those of [Signer.VerifyPortal],
-// audit conflict for a link that was used, not_found and audit_log_inactive for
+// audit conflict for a link that was used, gone for one whose person's sessions were
+// ended since it was made, not_found and audit_log_inactive for
 // the organization.
 func (s *Sessions) Redeem(ctx context.Context, token string) (cookie string, _ *Session, err error) {
 	p, err := s.signer.VerifyPortal(token)
@@ -143,6 +144,11 @@ func (s *Sessions) open(ctx context.Context, p Portal, burn bool) (string, *Sess
 	if err := o.CheckShow(); err != nil {
 		return "", nil, err
 	}
+	if burn {
+		if err := s.checkBarred(ctx, &p); err != nil {
+			return "", nil, err
+		}
+	}
 	cookie, session := s.start(p)
 	hash := hashCookie(cookie)
 	changes := make([]catalog.Change, 0, 3)
@@ -164,6 +170,12 @@ func (s *Sessions) open(ctx context.Context, p Portal, burn bool) (string, *Sess
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("keep session: %w", err)
+	}
+	if burn {
+		// Once more: EndPerson may have looked for sessions just before.
+		if err := s.checkBarred(ctx, &p); err != nil {
+			return "", nil, errors.Join(err, s.End(ctx, cookie))
+		}
 	}
 	return cookie, session, nil
 }

@@ -106,6 +106,14 @@ func TestULID(t *testing.T) {
 	if got := NewULID(ms); len(got) != ulidLen || got[:10] != "01ARYZ6S41" {
 		t.Errorf("%q", got)
 	}
+	if at, ok := ULIDTime(NewULID(ms)); !ok || !at.Equal(ms) {
+		t.Errorf("its time is %s, %t", at, ok)
+	}
+	for _, no := range []string{"", "81ARYZ6S410000000000000000", "01ARYZ6S41000000000000000U", "01ARYZ6S4100000000000000000"} {
+		if at, ok := ULIDTime(no); ok {
+			t.Errorf("the time of %q is %s", no, at)
+		}
+	}
 	if a, b := NewULID(ms), NewULID(ms); a == b {
 		t.Errorf("two are %q", a)
 	}

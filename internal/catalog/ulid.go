@@ -3,6 +3,7 @@ package catalog
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
 	"sync"
 	"time"
 )
@@ -13,12 +14,33 @@ const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 // ulidLen is the length of a ULID as text.
 const ulidLen = 26
 
+// timeLen is how many characters of a ULID are its time.
+const timeLen = 10
+
 // NewULID makes a ULID: 48 bits of milliseconds and 80 random ones, 26
 // characters that sort by time. Those of one millisecond are in no order.
 func NewULID(t time.Time) string {
 	var u ulid
 	u.fill(t.UnixMilli())
 	return u.String()
+}
+
+// ULIDTime is the time in a ULID, to the millisecond; false for another text.
+func ULIDTime(id string) (time.Time, bool) {
+	if len(id) != ulidLen || id[0] > '7' {
+		return time.Time{}, false
+	}
+	ms := int64(0)
+	for i := range id {
+		v := strings.IndexByte(crockford, id[i])
+		if v < 0 {
+			return time.Time{}, false
+		}
+		if i < timeLen {
+			ms = ms<<5 | int64(v)
+		}
+	}
+	return time.UnixMilli(ms).UTC(), true
 }
 
 // ulid is the 128 bits, most significant first.

@@ -200,6 +200,9 @@ func (x *Exports) File(ctx context.Context, org, id string) (*os.File, Job, erro
 	switch j.State {
 	case StateReady:
 	case StateExpired:
+		if j.Error != "" {
+			return nil, j, audit.Errorf(audit.CodeGone, "this export's file was removed: %s", j.Error)
+		}
 		return nil, j, audit.Errorf(audit.CodeGone, "this export's file was removed on %s; make a new export", j.ExpiresAt.Format(time.RFC3339))
 	case StateError:
 		return nil, j, audit.Errorf(audit.CodeConflict, "this export failed and has no file: %s", j.Error)

@@ -76,6 +76,9 @@ type Job struct {
 
 	Organization string `json:"organization"`
 	Query        string `json:"query,omitempty"`
+	// QueryRemoved says that Query was removed because it named somebody whose
+	// details were erased.
+	QueryRemoved bool   `json:"query_removed,omitempty"`
 	Format       Format `json:"format"`
 	Descending   bool   `json:"descending,omitempty"`
 	RawCells     bool   `json:"raw_cells,omitempty"`
@@ -98,8 +101,12 @@ type Job struct {
 	Percent int `json:"percent"`
 	// Bytes is the size of the file so far.
 	Bytes int64 `json:"bytes"`
-	// Error says why the job ended in StateError, for the one who made it.
+	// Error says why the job ended in StateError, or why its file was removed
+	// before its time, for the one who made it.
 	Error string `json:"error,omitempty"`
+	// RemovedBy is the id of what removed the file before its time; "" when it
+	// has its file or its time was up.
+	RemovedBy string `json:"removed_by,omitempty"`
 
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
