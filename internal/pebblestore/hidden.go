@@ -25,8 +25,10 @@ type keep struct {
 
 // heldBy is a hold: what it keeps, but for what was due before it was made.
 type heldBy struct {
-	query *blockquery.Query
-	due   []*blockquery.Query
+	query  *blockquery.Query
+	due    []*blockquery.Query
+	before []int // see search.Hold
+	over   bool
 }
 
 // SetKeeper has every method of search.Engine show what the Keeper says is kept,
@@ -52,7 +54,7 @@ func (s *Store) keepOf(log *orgLog) (*keep, error) {
 	}
 	k := &keep{of: of, before: before, floor: of.DueFloor(), due: compileEach(of.Due())}
 	for _, h := range of.Holds() {
-		k.held = append(k.held, heldBy{blockquery.Compile(h.Query), compileEach(h.Due)})
+		k.held = append(k.held, heldBy{blockquery.Compile(h.Query), compileEach(h.Due), h.Before, h.Over})
 	}
 	log.keep.Store(k)
 	return k, nil
@@ -119,27 +121,33 @@ type masker struct{ matched }
 // due returns the rows that are due and not held.
 func (m *masker) due(k *keep) (*block.Rows, error) {
 	due, err := m.any(k.due, m.b.LastReceived < k.floor)
+	kept := make([]*block.Rows, len(k.held)) // by each hold
 	for i := range k.held {
 		if err != nil || due.Empty() {
 			break
 		}
-		err = m.hold(due, &k.held[i])
+		if kept[i], err = m.hold(&k.held[i], kept); err == nil && !k.held[i].over {
+			due.AndNot(kept[i])
+		}
 	}
 	return due, err
 }
 
-// hold removes from rows those that a hold keeps.
-func (m *masker) hold(rows *block.Rows, h *heldBy) error {
+// hold returns the rows that a hold keeps. What those before it keep is known.
+func (m *masker) hold(h *heldBy, kept []*block.Rows) (*block.Rows, error) {
 	held, err := m.any([]*blockquery.Query{h.query}, false)
 	if err != nil || held.Empty() {
-		return err
+		return held, err
 	}
 	late, err := m.any(h.due, false)
-	if err == nil {
-		held.AndNot(late)
-		rows.AndNot(held)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	for _, b := range h.before {
+		late.AndNot(kept[b])
+	}
+	held.AndNot(late)
+	return held, nil
 }
 
 // any returns the rows that match one of the queries, or all.
