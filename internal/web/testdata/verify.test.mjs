@@ -137,7 +137,7 @@ test("an erased entry verifies, and says so", async () => {
       (s) => (s.proof.record = s.proof.record.replace(/"details":"[^"]*"/, '"details":"short"')),
       (s) => (s.proof.record = "{"),
     ],
-    record: [(s) => (s.entry.actor.id = s.proof.entry.actor.id = "x")],
+    record: [(s) => (s.entry.action = s.proof.entry.action = "x")],
     path: [(s) => (s.proof.record = s.proof.record.replace(/"details":"./, '"details":"-'))],
   };
   for (const [id, changes] of Object.entries(cases)) {
