@@ -100,26 +100,62 @@ func NewVerifier(vkeys ...string) (*Verifier, error) {
 // by a known key is wrong, and that its origin is one the key is good for. Errors
 // are *[VerifyError].
 func (v *Verifier) Open(signed []byte) (Checkpoint, error) {
-	n, err := note.Open(signed, v.keys)
-	if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
-		return Checkpoint{}, failed(CheckSignature, "the checkpoint is not signed by a key that was given")
-	}
-	if bad, ok := errors.AsType[*note.InvalidSignatureError](err); ok {
-		return Checkpoint{}, failed(CheckSignature, "the signature of the checkpoint by %s is wrong: it was altered, or another key signed it", bad.Name)
-	}
+	n, err := v.open(signed, "the checkpoint")
 	if err != nil {
-		return Checkpoint{}, failed(CheckFormat, "the checkpoint is not a signed note")
+		return Checkpoint{}, err
 	}
 	c, err := ParseCheckpoint(n.Text)
 	if err != nil {
 		return Checkpoint{}, failed(CheckFormat, "the checkpoint cannot be read: %v", err)
 	}
-	for _, sig := range n.Sigs {
-		if sig.Name == c.Origin || sig.Name+"/"+c.OrganizationID() == c.Origin {
-			return c, nil
-		}
+	if !goodFor(n, c.Origin) {
+		return Checkpoint{}, failed(CheckOrigin, "the checkpoint is of the log %q, for which the key that signed it is not good", c.Origin)
 	}
-	return Checkpoint{}, failed(CheckOrigin, "the checkpoint is of the log %q, for which the key that signed it is not good", c.Origin)
+	return c, nil
+}
+
+// OpenNote checks a signed note about a log that is no checkpoint, such as a
+// destruction certificate, and returns its text after the first line: a known key
+// signed it, no signature by a known key is wrong, and the first line is
+// firstLine, which begins with the origin of a log that the key is good for, and a
+// space. Errors are *[VerifyError].
+func (v *Verifier) OpenNote(signed []byte, firstLine string) (string, error) {
+	n, err := v.open(signed, "the note")
+	if err != nil {
+		return "", err
+	}
+	first, text, _ := strings.Cut(n.Text, "\n")
+	if first != firstLine {
+		return "", failed(CheckFormat, "the note begins with %q, not with %q", shorten(first), shorten(firstLine))
+	}
+	origin, _, ok := strings.Cut(firstLine, " ")
+	if !ok || !goodFor(n, origin) {
+		return "", failed(CheckOrigin, "the note is about the log %q, for which the key that signed it is not good", shorten(origin))
+	}
+	return text, nil
+}
+
+// open checks the signatures of a note, which an error calls what.
+func (v *Verifier) open(signed []byte, what string) (*note.Note, error) {
+	n, err := note.Open(signed, v.keys)
+	if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+		return nil, failed(CheckSignature, "%s is not signed by a key that was given", what)
+	}
+	if bad, ok := errors.AsType[*note.InvalidSignatureError](err); ok {
+		return nil, failed(CheckSignature, "the signature of %s by %s is wrong: it was altered, or another key signed it", what, bad.Name)
+	}
+	if err != nil {
+		return nil, failed(CheckFormat, "%s is not a signed note", what)
+	}
+	return n, nil
+}
+
+// goodFor reports whether one of the keys that signed a note is good for a log.
+func goodFor(n *note.Note, origin string) bool {
+	organization := origin[strings.LastIndexByte(origin, '/')+1:]
+	return slices.ContainsFunc(n.Sigs, func(sig note.Signature) bool {
+		return sig.Name == origin || sig.Name+"/"+organization == origin
+	})
 }
 
 // OpenCheckpoint checks a signed checkpoint with one verifier key. Errors about

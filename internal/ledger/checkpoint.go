@@ -119,8 +119,12 @@ func (l *Ledger) sign(ctx context.Context, lg *logState, size uint64) (signedChe
 	if cp.Size == 0 {
 		return cp, nil // nothing can contradict it: not worth a record
 	}
-	change := catalog.Change{Key: checkpointKey(lg.org), Value: append([]byte{recordFormat}, cp.note...), Rev: old.rev}
-	if err := l.cfg.KV.Apply(ctx, change); err != nil {
+	changes, err := l.noteSize(ctx, lg.org, old, cp.Size)
+	if err != nil {
+		return signedCheckpoint{}, err
+	}
+	changes = append(changes, catalog.Change{Key: checkpointKey(lg.org), Value: append([]byte{recordFormat}, cp.note...), Rev: old.rev})
+	if err := l.cfg.KV.Apply(ctx, changes...); err != nil {
 		if errors.Is(err, ErrDiskFull) {
 			return signedCheckpoint{}, audit.Errorf(audit.CodeDiskFull,
 				"The server's disk is full; a new checkpoint cannot be signed.")

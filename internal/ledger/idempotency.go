@@ -88,6 +88,12 @@ func (r *round) resolveItem(ctx context.Context, l *Ledger, lg *logState, ld *lo
 			return conflict(i, n), nil
 		}
 		id, err := r.earlierID(ctx, l, lg, rec)
+		if errors.Is(err, ErrNotFound) {
+			// Retention has removed the entry and all others of its block: as
+			// good as a key that is too old to count.
+			res.entries[n] = at
+			continue
+		}
 		return resolution{is: isRecorded, outcome: Outcome{
 			Seq: rec.Seq, ReceivedAt: rec.ReceivedAt, ID: id, Duplicate: true,
 		}}, err

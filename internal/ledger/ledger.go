@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/event"
 )
 
 // Config says what a ledger works with. Store, KV and Signer are required; every
@@ -39,6 +40,11 @@ type Config struct {
 	IdempotencyWindow time.Duration
 	// Limits bounds what waits; zero fields mean the defaults.
 	Limits Limits
+	// Shows says which entries of an organization's log may be shown at this
+	// moment: those that are kept. EntryAt, Entry, Read, Bundle and Prove give
+	// no others. It is called for each of these; what it returns is nil for all
+	// entries, and so is Shows.
+	Shows func(org string) (func(*event.Entry) bool, error)
 	// OnCommit is told about each round of a log's owner, before its batches
 	// are answered: it must be fast. Called concurrently. Nil is fine.
 	OnCommit func(CommitStats)
@@ -229,5 +235,9 @@ func (l *Ledger) Drop(ctx context.Context, org string) error {
 		return fmt.Errorf("drop log: %w", err)
 	}
 	l.tiles.cache.forget(org)
+	l.ciphers.forget()
+	if err := l.forgetSizes(ctx, org); err != nil {
+		return fmt.Errorf("drop log: %w", err)
+	}
 	return nil
 }

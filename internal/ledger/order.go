@@ -48,7 +48,8 @@ func (r *round) forget() {
 	clear(r.loads)
 	clear(r.commit.Rows)
 	r.loads = r.loads[:0]
-	r.cipher, r.earlier = nil, blockCipher{}
+	clear(r.commit.Blocks)
+	r.cipher, r.earlier, r.keys = nil, blockCipher{}, event.Keys{}
 }
 
 // order makes the commit of the round's loads on the log's head. It may be

@@ -49,11 +49,15 @@ func (l *Ledger) Entry(ctx context.Context, org, id string) (*event.Entry, error
 	return e, nil
 }
 
-// EntryAt returns an entry by its place, or not_found (audit.Error). The entry is
-// the caller's.
+// EntryAt returns an entry by its place, or not_found (audit.Error), also for one
+// that is past its time or removed. The entry is the caller's.
 func (l *Ledger) EntryAt(ctx context.Context, org string, seq uint64) (*event.Entry, error) {
 	if seq >= maxEntries { // and seq+1 does not wrap
 		return nil, noEntry()
+	}
+	shows, err := l.shownBy(org)
+	if err != nil {
+		return nil, err
 	}
 	for e, err := range l.cfg.Store.Read(ctx, org, seq, seq+1) {
 		if err != nil {
@@ -62,6 +66,9 @@ func (l *Ledger) EntryAt(ctx context.Context, org string, seq uint64) (*event.En
 		if e.Seq != seq {
 			return nil, fmt.Errorf("read entry %d: %w", seq, missingError(seq))
 		}
+		if !shows(e) {
+			return nil, noEntry()
+		}
 		return e.Clone(), nil
 	}
 	h, err := l.Head(ctx, org)
@@ -69,7 +76,9 @@ func (l *Ledger) EntryAt(ctx context.Context, org string, seq uint64) (*event.En
 		return nil, err
 	}
 	if seq < h.Size {
-		return nil, fmt.Errorf("read entry %d: %w", seq, missingError(seq))
+		if err := l.wasRemoved(ctx, org, seq); err != nil {
+			return nil, fmt.Errorf("read entry %d: %w", seq, err)
+		}
 	}
 	return nil, noEntry()
 }
@@ -78,11 +87,25 @@ func noEntry() error {
 	return audit.Errorf(audit.CodeNotFound, "There is no such entry.")
 }
 
-// Read yields the committed entries with from ≤ seq < to, in order. The entry is
-// valid until the next one. Entries that are missing or damaged end the sequence
+// Read yields the committed entries with from ≤ seq < to, in order, that are kept.
+// The entry is valid until the next one. Entries that are damaged end the sequence
 // with an error; the end of the log ends it without one.
 func (l *Ledger) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
-	return l.cfg.Store.Read(ctx, org, from, to)
+	if l.cfg.Shows == nil {
+		return l.cfg.Store.Read(ctx, org, from, to)
+	}
+	return func(yield func(*event.Entry, error) bool) {
+		shows, err := l.shownBy(org)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for e, err := range l.cfg.Store.Read(ctx, org, from, to) {
+			if (err != nil || shows(e)) && !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // Wait returns nil when the log has more than size entries, which may be at once.

@@ -26,6 +26,10 @@ func (l *Ledger) Tile(ctx context.Context, org string, level int, index uint64, 
 		return nil, err
 	}
 	hashes, err := l.tiles.tile(ctx, org, level, index, width)
+	if errors.Is(err, errPruned) {
+		return nil, errRetired("Entries %d to %d were removed by the organization's retention, and so were their hashes; tile/1/%d has the root of this tile.",
+			index*TileWidth, (index+1)*TileWidth-1, index/TileWidth)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read tile %d/%d: %w", level, index, err)
 	}
@@ -38,9 +42,14 @@ func (l *Ledger) Tile(ctx context.Context, org string, level int, index uint64, 
 
 // Bundle returns the records of entries index·256 to index·256+width-1 as C2SP
 // tlog-tiles serves them: each after its length in two bytes, big endian. It is
-// not_found (audit.Error) when the log has not that many yet.
+// not_found (audit.Error) when the log has not that many yet, and gone when one of
+// the entries is past its time or removed.
 func (l *Ledger) Bundle(ctx context.Context, org string, index uint64, width int) ([]byte, error) {
 	if err := l.haveTile(ctx, org, 0, index, width); err != nil {
+		return nil, err
+	}
+	shows, err := l.shownBy(org)
+	if err != nil {
 		return nil, err
 	}
 	var data, record []byte
@@ -50,18 +59,21 @@ func (l *Ledger) Bundle(ctx context.Context, org string, index uint64, width int
 		if err != nil {
 			return nil, fmt.Errorf("read entry bundle %d: %w", index, err)
 		}
-		if e.Seq != next {
-			return nil, fmt.Errorf("read entry bundle %d: %w", index, missingError(next))
+		if e.Seq != next || !shows(e) {
+			break
 		}
 		next++
 		record = e.AppendRecord(record[:0])
 		data = binary.BigEndian.AppendUint16(data, uint16(len(record))) //nolint:gosec // Batch.Add refuses longer ones
 		data = append(data, record...)
 	}
-	if next != to {
-		return nil, fmt.Errorf("read entry bundle %d: %w", index, missingError(next))
+	if next == to {
+		return data, nil
 	}
-	return data, nil
+	if err := l.wasRemoved(ctx, org, next); err != nil {
+		return nil, fmt.Errorf("read entry bundle %d: %w", index, err)
+	}
+	return nil, errRetired("Entries of this bundle were removed by the organization's retention, entry %d for one. Those that remain are found by search, each with its proof.", next)
 }
 
 // haveTile returns an error unless the log has the hashes that a tile is asked
@@ -115,7 +127,9 @@ func (l *Ledger) Prove(ctx context.Context, org string, seq uint64) (audit.Proof
 
 // ProveTree returns the proof that the tree of newSize entries extends that of
 // oldSize (RFC 6962 consistency proof), 0 < oldSize ≤ newSize. It is
-// invalid_request or, beyond the log's size, not_found (audit.Error).
+// invalid_request or, beyond the log's size, not_found (audit.Error). Between sizes
+// of which a checkpoint was signed there is always one; for another size inside a
+// tile whose entries were removed it is gone (audit.Error).
 func (l *Ledger) ProveTree(ctx context.Context, org string, newSize, oldSize uint64) (tlog.TreeProof, error) {
 	if oldSize < 1 || oldSize > newSize {
 		return nil, audit.Errorf(audit.CodeInvalidRequest, "A tree of %d entries cannot extend one of %d.", newSize, oldSize)
@@ -128,6 +142,9 @@ func (l *Ledger) ProveTree(ctx context.Context, org string, newSize, oldSize uin
 		return nil, audit.Errorf(audit.CodeNotFound, "The log has %d entries, not %d.", head.Size, newSize)
 	}
 	proof, err := tlog.ProveTree(int64(newSize), int64(oldSize), l.tiles.hashes(ctx, org, newSize)) //nolint:gosec // below maxEntries
+	if errors.Is(err, errPruned) {
+		return nil, errRetired("Retention has removed entries, and with them the hashes that prove this; a proof between sizes that were signed as a checkpoint is always there.")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("prove tree %d to %d: %w", oldSize, newSize, err)
 	}
@@ -175,10 +192,28 @@ func (t tileReader) node(ctx context.Context, org string, size uint64, level int
 	index, from := first/TileWidth, first%TileWidth
 	width := min(TileWidth, size>>(tileHeight*tileLevel)-index*TileWidth)
 	hashes, err := t.tile(ctx, org, tileLevel, index, int(width))
+	if errors.Is(err, errPruned) {
+		return t.kept(ctx, org, level, n)
+	}
 	if err != nil {
 		return tlog.Hash{}, fmt.Errorf("read tile %d/%d: %w", tileLevel, index, err)
 	}
 	return fold(hashes[from : from+1<<height]), nil
+}
+
+// kept returns a node inside a tile of level 0 whose entries were all removed, if
+// that was kept.
+func (t tileReader) kept(ctx context.Context, org string, level int, n uint64) (tlog.Hash, error) {
+	first := n << level
+	leaves, err := t.store.Leaves(ctx, org, first/TileWidth, TileWidth)
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("read what was kept of tile 0/%d: %w", first/TileWidth, err)
+	}
+	h, ok := rootOf(leaves.Nodes, first, level)
+	if !ok {
+		return tlog.Hash{}, fmt.Errorf("node %d of level %d: %w", n, level, errPruned)
+	}
+	return h, nil
 }
 
 // tile returns the first width hashes of a tile, not to be changed.
@@ -206,7 +241,8 @@ func (t tileReader) tile(ctx context.Context, org string, level int, index uint6
 }
 
 // leaves returns the hashes of width entries from first on, of which have are
-// known.
+// known: of the entries' records or, when some were removed, those that the store
+// has kept. It is errPruned when it has not kept all.
 func (t tileReader) leaves(ctx context.Context, org string, first uint64, have []tlog.Hash, width int) ([]tlog.Hash, error) {
 	hashes := make([]tlog.Hash, len(have), width)
 	copy(hashes, have)
@@ -217,13 +253,23 @@ func (t tileReader) leaves(ctx context.Context, org string, first uint64, have [
 			return nil, err
 		}
 		if e.Seq != next {
-			return nil, missingError(next)
+			break
 		}
 		next++
 		record = e.AppendRecord(record[:1])
 		hashes = append(hashes, sha256.Sum256(record))
 	}
-	return hashes, nil
+	if len(hashes) == width {
+		return hashes, nil
+	}
+	known, err := t.store.Leaves(ctx, org, first/TileWidth, width)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", missingError(next), err)
+	}
+	if known.Hashes == nil {
+		return nil, errPruned
+	}
+	return known.Hashes, nil
 }
 
 // missingError says that the store skipped an entry.

@@ -37,7 +37,7 @@ type Fault struct {
 }
 
 // Memory is the reference store: maps and slices under one mutex. It forgets
-// nothing but what is dropped.
+// nothing but what is dropped, removed or erased.
 type Memory struct {
 	// OnCommit, when not nil, is asked before each commit that would succeed
 	// whether it fails. It is set before the store is used.
@@ -61,6 +61,10 @@ type RawLog struct {
 	Nodes      map[NodeID]tlog.Hash
 	Keys       map[uint64]event.Keys
 	Receipts   map[ledger.Key]ledger.Receipt
+	// Marks, by seq, are those of ranges that were rewritten. Kept, by tile,
+	// are the hashes left of tiles whose entries were all removed.
+	Marks map[uint64]Mark
+	Kept  map[uint64][]ledger.Subtree
 }
 
 // NodeID is the place of a hash in the tiles.
@@ -130,6 +134,7 @@ func (m *Memory) Commit(ctx context.Context, c *ledger.Commit) error {
 func newRawLog() *RawLog {
 	return &RawLog{
 		Nodes: map[NodeID]tlog.Hash{}, Keys: map[uint64]event.Keys{}, Receipts: map[ledger.Key]ledger.Receipt{},
+		Marks: map[uint64]Mark{}, Kept: map[uint64][]ledger.Subtree{},
 	}
 }
 
@@ -177,6 +182,9 @@ func (m *Memory) entries(ctx context.Context, org string, from, to uint64, desc 
 			if desc {
 				seq = to - 1 - (i - from)
 			}
+			if log.Marks[seq].Removed && ctx.Err() == nil {
+				continue
+			}
 			if err := errors.Join(ctx.Err(), log.entry(seq, &e)); err != nil {
 				yield(nil, fmt.Errorf("organization %q, entry %d: %w", org, seq, err))
 				return
@@ -188,7 +196,8 @@ func (m *Memory) entries(ctx context.Context, org string, from, to uint64, desc 
 	}
 }
 
-// snapshot returns a log that does not change; its rows are shared.
+// snapshot returns a log that does not change: what is shared is replaced when it
+// changes, or appended to.
 func (m *Memory) snapshot(org string) RawLog {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -196,13 +205,16 @@ func (m *Memory) snapshot(org string) RawLog {
 	if log == nil {
 		return RawLog{}
 	}
-	return RawLog{Rows: log.Rows, ReceivedAt: log.ReceivedAt, Keys: maps.Clone(log.Keys)}
+	return RawLog{
+		Head: cloneHead(log.Head), Rows: log.Rows, ReceivedAt: log.ReceivedAt, Keys: maps.Clone(log.Keys),
+		Marks: log.Marks, Kept: log.Kept,
+	}
 }
 
 func (l *RawLog) entry(seq uint64, e *event.Entry) error {
 	keys, ok := l.Keys[seq/ledger.BlockSize]
 	if !ok || l.Rows[seq] == nil {
-		return errors.New("row or keys are missing")
+		return errMissingRow
 	}
 	if err := event.DecodeRow(l.Rows[seq], &e.Event); err != nil {
 		return fmt.Errorf("decode row: %w", err)
@@ -210,6 +222,10 @@ func (l *RawLog) entry(seq uint64, e *event.Entry) error {
 	c := keys.Cipher()
 	e.Seq, e.ReceivedAt = seq, l.ReceivedAt[seq]
 	e.ID, e.Salt = c.ID(e.ReceivedAt, seq), c.Salt(seq)
+	e.ErasedAt, e.Digest = 0, [32]byte{}
+	if m, ok := l.Marks[seq]; ok {
+		e.Salt, e.ErasedAt, e.Digest = m.Salt, m.ErasedAt, m.Digest
+	}
 	return nil
 }
 
