@@ -3,12 +3,14 @@ package stream
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/stream/sink"
 )
 
@@ -178,7 +180,7 @@ func (f *follower) advance(ctx context.Context, b *inflight, answer sink.Answer,
 	case len(dead) > 0 || len(fz.Except) > 0:
 		outcome = OutcomePartly
 	}
-	if err := f.history(b, outcome, answer, latency, len(dead)); err != nil {
+	if err := f.history(ctx, b, outcome, answer, latency, len(dead)); err != nil {
 		return err
 	}
 	if outcome != OutcomeRefused {
@@ -224,7 +226,7 @@ func (f *follower) failed(ctx context.Context, b *inflight, fault *sink.Error, a
 	switch class {
 	case sink.TooLarge, sink.Malformed:
 		if len(b.batch.Events) > 1 {
-			return f.halve(b, class, answer, latency)
+			return f.halve(ctx, b, class, answer, latency)
 		}
 		return f.bury(ctx, b, []sink.Rejection{{Index: 0, Code: fault.Code, Text: words(fault, answer)}}, true, fault, answer, latency)
 	case sink.Rejected:
@@ -259,10 +261,10 @@ func words(fault *sink.Error, answer sink.Answer) string {
 }
 
 // halve gives a refused batch up for smaller ones.
-func (f *follower) halve(b *inflight, class sink.Class, answer sink.Answer, latency time.Duration) error {
+func (f *follower) halve(ctx context.Context, b *inflight, class sink.Class, answer sink.Answer, latency time.Duration) error {
 	ln := b.lane
 	fz := ln.cur.Frozen
-	if err := f.history(b, OutcomeSplit, answer, latency, 0); err != nil {
+	if err := f.history(ctx, b, OutcomeSplit, answer, latency, 0); err != nil {
 		return err
 	}
 	if class == sink.TooLarge {
@@ -394,7 +396,7 @@ func (f *follower) without(b *inflight, dead []int) {
 }
 
 // history adds a line to the stream's history and takes away the oldest.
-func (f *follower) history(b *inflight, outcome Outcome, answer sink.Answer, latency time.Duration, dead int) error {
+func (f *follower) history(ctx context.Context, b *inflight, outcome Outcome, answer sink.Answer, latency time.Duration, dead int) error {
 	fz := b.lane.cur.Frozen
 	h := &f.h
 	d := Delivery{
@@ -409,7 +411,12 @@ func (f *follower) history(b *inflight, outcome Outcome, answer sink.Answer, lat
 	}
 	h.NextDelivery++
 	if h.NextDelivery-h.FirstDelivery > maxDeliveries {
-		f.out = append(f.out, deleted(key(h.FirstDelivery), 1))
+		oldest, err := f.s.cfg.KV.Get(ctx, key(h.FirstDelivery))
+		if err == nil {
+			f.out = append(f.out, deleted(oldest.Key, oldest.Rev))
+		} else if !errors.Is(err, catalog.ErrNotFound) {
+			return fmt.Errorf("read history of %s: %w", f.id, err)
+		}
 		h.FirstDelivery++
 	}
 	f.dirty = true
