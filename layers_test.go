@@ -84,7 +84,7 @@ var layers = []layer{
 	{
 		pkg:     "internal/search/searchtest",
 		why:     "random queries out of what entries hold, for the tests of every engine",
-		imports: []string{"audit"},
+		imports: []string{"audit", "internal/search"},
 		outside: []string{"pgregory.net/rapid"},
 	},
 	{
@@ -128,7 +128,7 @@ var layers = []layer{
 	{
 		pkg:     "internal/storetest",
 		why:     "the promises of a store as a test suite, and the in-memory store they are read from",
-		imports: []string{"audit", "internal/event", "internal/event/eventtest", "internal/ledger", "internal/search", "internal/catalog"},
+		imports: []string{"audit", "internal/event", "internal/event/eventtest", "internal/ledger", "internal/search", "internal/search/searchtest", "internal/catalog"},
 		outside: []string{"testing", "pgregory.net/rapid", "github.com/google/go-cmp", "golang.org/x/mod/sumdb"},
 	},
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/ledger"
 )
@@ -27,6 +28,8 @@ type Log struct {
 	Nodes   map[NodeID]tlog.Hash
 	// Receipts are those of all commits.
 	Receipts []ledger.KeyedReceipt
+	// Shows says what engines show of it; everything when nil.
+	Shows func(e *audit.Entry) bool
 }
 
 // NewLog returns an empty log.

@@ -26,6 +26,9 @@ type Store interface {
 	ledger.Store
 	search.Engine
 	catalog.KV
+	// SetKeeper has the methods of search.Engine show what the Keeper says is
+	// kept; everything without one. It is called before the store is used.
+	SetKeeper(k search.Keeper)
 }
 
 // Fault is how a commit of the memory store fails.
@@ -311,8 +314,7 @@ func (m *Memory) First(ctx context.Context, org string) (uint64, error) {
 	return m.engine.First(ctx, org)
 }
 
-// SetKeeper has the methods of [search.Engine] show what the Keeper says is kept.
-// It is called before the store is used.
+// SetKeeper implements [Store].
 func (m *Memory) SetKeeper(k search.Keeper) { m.engine.Keep = k }
 
 func (m *Memory) size(ctx context.Context, org string) (uint64, int64, error) {

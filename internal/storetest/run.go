@@ -69,6 +69,9 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"RenderStops", s.testRenderStops},
 		{"Histogram", s.testHistogram},
 		{"Facets", s.testFacets},
+		{"Keep", s.testKeep},
+		{"KeepFails", s.testKeepFails},
+		{"First", s.testFirst},
 	} {
 		t.Run(test.name, test.fn)
 	}

@@ -25,11 +25,12 @@ type found struct {
 	audit audit.Entry
 }
 
-// matching returns the entries of a log that a query means, by definition.
+// matching returns the entries of a log that a query means, by definition, as far
+// as they are shown.
 func matching(l *Log, q audit.Query) []found {
 	var list []found
 	for _, e := range l.Entries {
-		if a := e.Audit(l.Org); q.Match(&a) {
+		if a := e.Audit(l.Org); q.Match(&a) && (l.Shows == nil || l.Shows(&a)) {
 			list = append(list, found{e, a})
 		}
 	}
