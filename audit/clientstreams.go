@@ -36,6 +36,9 @@ type Stream struct {
 	Secrets  map[string]StreamSecret `json:"secrets"`
 	// Checkpoints sends a signed checkpoint after each delivered batch.
 	Checkpoints bool `json:"checkpoints"`
+	// CheckpointEvery, in seconds, is set for a stream of checkpoints alone: one
+	// at most so often, when the log has grown. 0 sends events.
+	CheckpointEvery int `json:"checkpoint_every_seconds"`
 	// LagLimit is the lag in seconds that is worth a notice; 0 for none.
 	LagLimit  int          `json:"lag_limit_seconds"`
 	CreatedAt time.Time    `json:"created_at"`
@@ -134,7 +137,9 @@ type NewStream struct {
 	Start       *StreamStart      `json:"start,omitempty"`
 	Settings    map[string]string `json:"settings,omitempty"`
 	Checkpoints bool              `json:"checkpoints,omitempty"`
-	LagLimit    int               `json:"lag_limit_seconds,omitempty"`
+	// CheckpointEvery is as in [Stream].
+	CheckpointEvery int `json:"checkpoint_every_seconds,omitempty"`
+	LagLimit        int `json:"lag_limit_seconds,omitempty"`
 }
 
 // StreamChange is what is to be said of a stream; nil leaves it as it is. Of the
@@ -145,7 +150,9 @@ type StreamChange struct {
 	Filter      *string           `json:"filter,omitempty"`
 	Settings    map[string]string `json:"settings,omitempty"`
 	Checkpoints *bool             `json:"checkpoints,omitempty"`
-	LagLimit    *int              `json:"lag_limit_seconds,omitempty"`
+	// CheckpointEvery is as in [Stream].
+	CheckpointEvery *int `json:"checkpoint_every_seconds,omitempty"`
+	LagLimit        *int `json:"lag_limit_seconds,omitempty"`
 }
 
 // StreamTest is what a destination said to a test.

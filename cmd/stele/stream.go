@@ -170,6 +170,7 @@ type streamCreateCmd struct {
 	Filter      string        `help:"Which entries, in the filter language; all when not given." placeholder:"FILTER"`
 	Start       string        `help:"now, beginning, or a time such as 2026-03-01T00:00:00Z." default:"now"`
 	Checkpoints bool          `help:"Send a signed checkpoint after each delivered batch."`
+	Every       time.Duration `name:"checkpoint-every" help:"Send checkpoints and no events: one at most so often, such as 1h, when the log has grown." placeholder:"DURATION"`
 	LagLimit    time.Duration `help:"Lag that is worth a notice." placeholder:"DURATION"`
 	Untested    bool          `help:"Make it without testing the destination first."`
 }
@@ -190,7 +191,7 @@ func (c *streamCreateCmd) Run(ctx context.Context, p *process) error {
 	}
 	spec := audit.NewStream{
 		Name: c.Name, Kind: c.Kind, Format: c.Format, Filter: c.Filter, Start: start, Settings: values,
-		Checkpoints: c.Checkpoints, LagLimit: int(c.LagLimit / time.Second),
+		Checkpoints: c.Checkpoints, CheckpointEvery: int(c.Every / time.Second), LagLimit: int(c.LagLimit / time.Second),
 	}
 	if !c.Untested {
 		result, err := client.TryStream(ctx, c.Org, "", spec)
@@ -335,6 +336,7 @@ type streamUpdateCmd struct {
 	Format      *string        `help:"New format." placeholder:"FORMAT"`
 	Filter      *string        `help:"New filter; empty for every entry." placeholder:"FILTER"`
 	Checkpoints *bool          `help:"Send a signed checkpoint after each delivered batch." negatable:""`
+	Every       *time.Duration `name:"checkpoint-every" help:"Send checkpoints and no events, one at most so often; 0 sends events." placeholder:"DURATION"`
 	LagLimit    *time.Duration `help:"Lag that is worth a notice; 0 for none." placeholder:"DURATION"`
 	Unset       []string       `help:"Remove a setting. Repeatable." placeholder:"NAME"`
 }
@@ -353,6 +355,10 @@ func (c *streamUpdateCmd) Run(ctx context.Context, p *process) error {
 		values[name] = ""
 	}
 	change := audit.StreamChange{Name: c.Name, Format: c.Format, Filter: c.Filter, Checkpoints: c.Checkpoints, Settings: values}
+	if c.Every != nil {
+		seconds := int(*c.Every / time.Second)
+		change.CheckpointEvery = &seconds
+	}
 	if c.LagLimit != nil {
 		seconds := int(*c.LagLimit / time.Second)
 		change.LagLimit = &seconds

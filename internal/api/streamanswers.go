@@ -22,6 +22,7 @@ type streamAnswer struct {
 	Settings       map[string]string       `json:"settings"`
 	Secrets        map[string]secretAnswer `json:"secrets"`
 	Checkpoints    bool                    `json:"checkpoints"`
+	Every          int                     `json:"checkpoint_every_seconds"`
 	LagLimit       int                     `json:"lag_limit_seconds"`
 	CreatedAt      stamp                   `json:"created_at"`
 	CreatedBy      string                  `json:"created_by,omitempty"`
@@ -101,7 +102,7 @@ func (a *api) streamOf(r *server.Request, st *stream.Stream) (streamAnswer, erro
 	out := streamAnswer{
 		ID: st.ID, OrganizationID: st.Organization, Name: st.Name, Kind: st.Kind, Format: st.Format, Filter: st.Filter,
 		Start: startAnswer{Kind: st.Start.Kind, Date: stamp(st.Start.Date)}, Settings: map[string]string{},
-		Secrets: map[string]secretAnswer{}, Checkpoints: st.Checkpoints, LagLimit: st.LagLimit,
+		Secrets: map[string]secretAnswer{}, Checkpoints: st.Checkpoints, Every: st.CheckpointEvery, LagLimit: st.LagLimit,
 		CreatedAt: stamp(st.CreatedAt), CreatedBy: st.CreatedBy.ID, UpdatedAt: stamp(st.UpdatedAt),
 		Status: statusOf(st, &status),
 	}

@@ -68,13 +68,14 @@ type newStream struct {
 	Start       streamStart       `json:"start"`
 	Settings    map[string]string `json:"settings"`
 	Checkpoints bool              `json:"checkpoints"`
+	Every       int               `json:"checkpoint_every_seconds"`
 	LagLimit    int               `json:"lag_limit_seconds"`
 }
 
 func (n *newStream) spec() stream.Spec {
 	spec := stream.Spec{
 		Name: n.Name, Kind: n.Kind, Format: n.Format, Filter: n.Filter, Settings: n.Settings,
-		Start: stream.Start{Kind: n.Start.Kind}, Checkpoints: n.Checkpoints, LagLimit: n.LagLimit,
+		Start: stream.Start{Kind: n.Start.Kind}, Checkpoints: n.Checkpoints, CheckpointEvery: n.Every, LagLimit: n.LagLimit,
 	}
 	if n.Start.Date != nil {
 		spec.Start.Date = *n.Start.Date
@@ -163,6 +164,7 @@ type streamChange struct {
 	Filter      *string             `json:"filter"`
 	Settings    *map[string]*string `json:"settings"`
 	Checkpoints *bool               `json:"checkpoints"`
+	Every       *int                `json:"checkpoint_every_seconds"`
 	LagLimit    *int                `json:"lag_limit_seconds"`
 }
 
@@ -171,6 +173,7 @@ func (c *streamChange) apply(s *stream.Spec) error {
 	set(&s.Format, c.Format)
 	set(&s.Filter, c.Filter)
 	set(&s.Checkpoints, c.Checkpoints)
+	set(&s.CheckpointEvery, c.Every)
 	set(&s.LagLimit, c.LagLimit)
 	if c.Settings == nil {
 		return nil

@@ -24,6 +24,8 @@ type cursor struct {
 	Skipped []Skip `json:"skipped,omitempty"`
 	// Witness is the size of the last checkpoint that was delivered.
 	Witness uint64 `json:"witness,omitempty"`
+	// WitnessAt is when that was.
+	WitnessAt time.Time `json:"witness_at,omitzero"`
 	// Chosen is a digest of the filter that live batches are made with from
 	// ChosenFrom on; those below were made with another. "" before the first.
 	Chosen     string `json:"chosen,omitempty"`

@@ -378,7 +378,11 @@ func (f *follower) prepare(ctx context.Context, ln *lane) (*inflight, time.Time,
 	if err != nil || !open {
 		return nil, time.Time{}, err
 	}
-	if ln.cur.Frozen == nil && !ln.witness && !ln.behind(size) {
+	if f.st.onSchedule() {
+		if wake, waits := f.scheduled(ln, size); waits {
+			return nil, wake, nil
+		}
+	} else if ln.cur.Frozen == nil && !ln.witness && !ln.behind(size) {
 		return nil, time.Time{}, f.finish(ln)
 	}
 	b := &inflight{lane: ln, pool: f.s.healthy, held: f.need(ln)}
@@ -439,6 +443,9 @@ func (f *follower) fill(ctx context.Context, b *inflight, size uint64) (time.Tim
 		if err := f.freezeCheckpoint(ctx, b); err != nil || len(b.batch.Events) > 0 {
 			return time.Time{}, err
 		}
+	}
+	if f.st.onSchedule() { // it could not be had: the log says why
+		return f.s.cfg.Now().Add(storeRetry), nil
 	}
 	if !ln.behind(size) {
 		return time.Time{}, f.finish(ln)

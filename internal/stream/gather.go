@@ -410,6 +410,10 @@ func (f *follower) freezeCheckpoint(ctx context.Context, b *inflight) error {
 	}
 	fz.From, fz.To, fz.First, fz.Last, fz.Since = ln.cur.Next, ln.cur.Next, size-1, size-1, fz.FrozenAt
 	fz.Note = string(note)
+	if f.st.onSchedule() {
+		fz.To = max(fz.To, size) // the entries before it are not sent
+		ln.cur.Chosen, ln.cur.ChosenFrom = "", 0
+	}
 	ln.cur.Frozen, ln.dirty = fz, true
 	f.checkpointBatch(b, fm)
 	fz.Events, fz.Bytes = 1, b.batch.Bytes

@@ -53,7 +53,7 @@ func (f *follower) loadLanes(ctx context.Context) error {
 		}
 		f.lanes = append(f.lanes, &lane{
 			key: c.Key, rev: c.Rev, cur: &c.Value, scanned: c.Value.Next,
-			witness: f.st.Checkpoints && c.Value.Witness < c.Value.Next,
+			witness: f.st.Checkpoints && !f.st.onSchedule() && c.Value.Witness < c.Value.Next,
 		})
 	}
 	for r, err := range catalog.All[Replay](ctx, f.s.cfg.KV, prefixReplay+f.id+"/", "") {

@@ -225,7 +225,7 @@ func (s *Streams) Update(ctx context.Context, org, id string, by Who, edit func(
 			return Change{}, nil
 		}
 		st.Epoch++
-		if st.Format != was.Format || st.Filter != was.Filter {
+		if st.Format != was.Format || st.Filter != was.Filter || st.onSchedule() != was.onSchedule() {
 			st.Shape++
 		}
 		return Change{Action: ActionUpdated, By: by, Fields: fields}, nil
@@ -303,6 +303,7 @@ func changed(a, b *Stream) []string {
 		{"format", a.Format == b.Format},
 		{"filter", a.Filter == b.Filter},
 		{"checkpoints", a.Checkpoints == b.Checkpoints},
+		{"checkpoint_every_seconds", a.CheckpointEvery == b.CheckpointEvery},
 		{"lag_limit_seconds", a.LagLimit == b.LagLimit},
 	} {
 		if !f.same {

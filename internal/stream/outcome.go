@@ -186,7 +186,7 @@ func (f *follower) advance(ctx context.Context, b *inflight, answer sink.Answer,
 	if outcome != OutcomeRefused {
 		now := f.s.now()
 		if fz.Note != "" {
-			ln.cur.Witness = fz.Last + 1
+			ln.cur.Witness, ln.cur.WitnessAt = fz.Last+1, now
 			f.h.count(now, &b.batch, 0, 0)
 		} else {
 			f.h.count(now, &b.batch, len(b.batch.Events)-len(dead), b.batch.Bytes)
@@ -218,10 +218,14 @@ func (f *follower) failed(ctx context.Context, b *inflight, fault *sink.Error, a
 		class = sink.Malformed
 	}
 	content := class == sink.TooLarge || class == sink.Malformed || class == sink.Rejected
-	if content && b.batch.Checkpoint != nil {
+	if content && b.batch.Checkpoint != nil && !f.st.onSchedule() {
 		// The receiver takes no checkpoints: events do not wait for that.
 		b.lane.cur.Witness = b.lane.cur.Frozen.Last + 1
 		return f.advance(ctx, b, answer, latency, []int{0})
+	}
+	if content && b.batch.Checkpoint != nil { // and it was made for nothing else
+		f.refuse(fault)
+		return f.flush(ctx)
 	}
 	switch class {
 	case sink.TooLarge, sink.Malformed:

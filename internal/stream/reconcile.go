@@ -61,6 +61,9 @@ func (s *Streams) Reconcile(ctx context.Context, org, id, log string, from, to *
 	if log == "" {
 		log = st.Organization
 	}
+	if err := st.needEvents(); err != nil {
+		return Reconciliation{}, err
+	}
 	c, err := s.cursorOf(ctx, id, log)
 	if err != nil {
 		return Reconciliation{}, err

@@ -76,6 +76,9 @@ type Spec struct {
 	Settings sink.Values `json:"settings,omitempty"`
 	// Checkpoints sends a signed checkpoint after each delivered batch.
 	Checkpoints bool `json:"checkpoints,omitempty"`
+	// CheckpointEvery, in seconds, makes it a stream of checkpoints alone: one of
+	// each log that has grown, at most so often. 0 sends events.
+	CheckpointEvery int `json:"checkpoint_every_seconds,omitempty"`
 	// LagLimit is the lag in seconds that is worth a notice; 0 is none.
 	LagLimit int `json:"lag_limit_seconds,omitempty"`
 }
@@ -159,6 +162,9 @@ func (s *Streams) checked(spec Spec) (Spec, *sink.Kind, error) {
 		return Spec{}, nil, err
 	}
 	if err := checkStart(&spec.Start); err != nil {
+		return Spec{}, nil, err
+	}
+	if err := spec.checkSchedule(); err != nil {
 		return Spec{}, nil, err
 	}
 	if spec.Checkpoints && kind.EventsOnly {

@@ -96,6 +96,9 @@ func (s *Streams) Replay(ctx context.Context, org, id string, spec ReplaySpec) (
 	if log == "" {
 		return Replay{}, invalid("/organization", "is required: the stream follows every organization")
 	}
+	if err := st.needEvents(); err != nil {
+		return Replay{}, err
+	}
 	size, err := s.size(ctx, log)
 	if err != nil {
 		return Replay{}, err

@@ -133,8 +133,8 @@ func (s *Streams) addLag(ctx context.Context, st *Stream, out *Status) (time.Tim
 		if st.Organization != "" {
 			out.Next, out.Head = c.Next, size
 		}
-		if c.Next >= size {
-			return nil
+		if c.Next >= size || st.onSchedule() {
+			return nil // no event waits
 		}
 		at, err := s.receivedAt(ctx, c, size, st.Filter)
 		if err != nil {

@@ -40,6 +40,7 @@ type streamForm struct {
 	Formats                 []formatOption
 	Start, StartDate        string
 	Checkpoints             bool
+	EveryMinutes            string // of checkpoints alone
 	LagMinutes              string
 	Fields, Advanced        []streamField
 	OpenAdvanced            bool
@@ -223,12 +224,31 @@ func (p *pages) editStream(w http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	form.Name, form.Filter, form.Checkpoints = st.Name, st.Filter, st.Checkpoints
-	if st.LagLimit > 0 {
-		form.LagMinutes = strconv.FormatFloat(float64(st.LagLimit)/60, 'f', -1, 64)
-	}
+	form.LagMinutes, form.EveryMinutes = inMinutes(st.LagLimit), inMinutes(st.CheckpointEvery)
 	maps.Copy(form.values, st.Settings)
 	p.fillForm(form, st.Format)
 	return p.showForm(w, r, form)
+}
+
+// inMinutes writes seconds as minutes, nothing for none.
+func inMinutes(seconds int) string {
+	if seconds == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(seconds)/60, 'f', -1, 64)
+}
+
+// minutes reads a field of minutes as seconds, none for an empty one.
+func (f *streamForm) minutes(field, text string) int {
+	if text == "" {
+		return 0
+	}
+	minutes, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(minutes >= 0 && minutes <= 366*24*60) {
+		f.Faults[field] = "Must be a number of minutes, up to a year."
+		return 0
+	}
+	return int(math.Round(minutes * 60))
 }
 
 // createStream tests what was typed, and saves it if it works.
@@ -316,6 +336,7 @@ func (p *pages) submitForm(w http.ResponseWriter, r *server.Request, f *streamFo
 // read reads what was typed, and notes what cannot be read.
 func (f *streamForm) read(form url.Values) stream.Spec {
 	f.Name, f.Filter, f.Checkpoints = form.Get("name"), strings.TrimSpace(form.Get("filter")), form.Get("checkpoints") != ""
+	f.EveryMinutes = strings.TrimSpace(form.Get("checkpoint_every_seconds"))
 	f.Start, f.StartDate, f.LagMinutes = form.Get("start/kind"), form.Get("start/date"), strings.TrimSpace(form.Get("lag_limit_seconds"))
 	for i := range f.Kind.Settings {
 		s := &f.Kind.Settings[i]
@@ -343,14 +364,8 @@ func (f *streamForm) read(form url.Values) stream.Spec {
 		f.fault(err)
 		spec.Start.Date = at
 	}
-	if f.LagMinutes != "" {
-		minutes, err := strconv.ParseFloat(f.LagMinutes, 64)
-		if err != nil || !(minutes >= 0 && minutes <= 366*24*60) {
-			f.Faults["lag_limit_seconds"] = "Must be a number of minutes, up to a year."
-		} else {
-			spec.LagLimit = int(math.Round(minutes * 60))
-		}
-	}
+	spec.LagLimit = f.minutes("lag_limit_seconds", f.LagMinutes)
+	spec.CheckpointEvery = f.minutes("checkpoint_every_seconds", f.EveryMinutes)
 	if _, err := audit.ParseQuery(f.Filter); err != nil {
 		f.fault(err)
 	}

@@ -273,6 +273,7 @@ type streamFacts struct {
 	Start                     string
 	StartDate                 time.Time
 	Checkpoints               bool
+	Every                     string // of checkpoints alone
 	LagLimit                  string
 	CreatedAt, UpdatedAt      time.Time
 	CreatedBy, Docs           string
@@ -298,6 +299,9 @@ func (p *pages) streamFacts(st *stream.Stream) streamFacts {
 		f.Start = "With what was received since"
 	case stream.StartNow:
 		f.Start = "With what was recorded once it was made"
+	}
+	if st.CheckpointEvery > 0 {
+		f.Every = words.Span(time.Duration(st.CheckpointEvery) * time.Second)
 	}
 	if st.LagLimit > 0 {
 		f.LagLimit = words.Span(time.Duration(st.LagLimit) * time.Second)
