@@ -25,7 +25,7 @@ func (s *Spec) checkSchedule() error {
 	case every < MinCheckpointEvery || every > MaxCheckpointEvery:
 		return invalid("/checkpoint_every_seconds", "must be from %d seconds to 31 days, or 0 to send events", MinCheckpointEvery)
 	case s.Filter != "":
-		return invalid("/filter", "must be empty: with checkpoint_every_seconds the stream sends checkpoints and no events")
+		return invalid("/filter", "must be empty: a stream that sends checkpoints only sends no events")
 	}
 	s.Checkpoints = true
 	return nil

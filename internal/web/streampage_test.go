@@ -247,7 +247,7 @@ func TestStreamEdit(t *testing.T) {
 	}
 	ada.get(at).keeps(t).want(t, 200, "Renamed", "action:nothing.*", "Sent after each batch", "more than 1 min", "••••efgh")
 	ada.get(at+"/edit").want(t, 200, "[1.5]", "[action:nothing.*]")
-	ada.post(at+"/edit", form("filter", "action:nothing.*", "checkpoint_every_seconds", "90")).want(t, 400, "must be empty")
+	ada.post(at+"/edit", form("filter", "action:nothing.*", "checkpoint_every_seconds", "90")).want(t, 400, "Must be empty: a stream that sends checkpoints only")
 	ada.post(at+"/edit", form("filter", "", "checkpoint_every_seconds", "90")).leads(t, at+"?done=saved")
 	ada.get(at).want(t, 200, "Only these, every 1 h")
 	ada.get(at+"/edit").want(t, 200, "[90]")
