@@ -67,7 +67,7 @@ const (
 // State is the hold's state at a moment.
 func (h *Hold) State(now time.Time) HoldState {
 	switch {
-	case !h.LiftedAt.IsZero():
+	case !h.LiftedAt.IsZero() && !now.Before(h.LiftedAt):
 		return HoldLifted
 	case !h.EndsAt.IsZero() && !now.Before(h.EndsAt):
 		return HoldEnded
@@ -208,6 +208,7 @@ func (r *Retention) saveHold(ctx context.Context, h *Hold, rev uint64, action st
 	if err != nil {
 		return fmt.Errorf("save hold: %w", err)
 	}
+	r.willEnd(h.EndsAt)
 	r.tell(ctx)
 	return nil
 }

@@ -33,6 +33,7 @@ const (
 	prefixHold        = "hold/"                  // organization/ID → Hold
 	prefixCertificate = "retention_certificate/" // organization/ULID → Certificate
 	prefixJob         = "retention_job/"         // organization → job
+	prefixState       = "retention_state/"       // organization → state
 	prefixNote        = "retention_note/"        // ULID → change, until it is told
 )
 
@@ -115,12 +116,15 @@ type Retention struct {
 	orgs    map[string]*rules // as of the newest change
 	changes uint64            // of holds, so that what was read before one is not kept
 
+	// nextEnd is when the next hold ends, as far as is known: the zero time for
+	// never, nil when that is to be looked up.
+	nextEnd *time.Time
+
 	locks locks // one for each organization whose holds or periods change
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   sync.WaitGroup
-	kick   chan struct{}
 	// removing is held by whoever takes entries out: one at a time, so that the
 	// disk is given back once for all.
 	removing sync.Mutex
@@ -132,7 +136,7 @@ func Open(cfg Config) *Retention {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Every = cmp.Or(cfg.Every, DefaultEvery)
-	r := &Retention{cfg: cfg, orgs: map[string]*rules{}, kick: make(chan struct{}, 1)}
+	r := &Retention{cfg: cfg, orgs: map[string]*rules{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
