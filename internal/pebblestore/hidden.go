@@ -2,8 +2,11 @@ package pebblestore
 
 import (
 	"math"
+	"reflect"
+	"slices"
 	"sort"
 	"sync/atomic"
+	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/block"
@@ -49,15 +52,43 @@ func (s *Store) keepOf(log *orgLog) (*keep, error) {
 	if before == search.MinReceived {
 		return nil, nil //nolint:nilnil // as above
 	}
-	if k := log.keep.Load(); k != nil && k.of == of {
-		return k, nil
+	last := log.keep.Load()
+	if last != nil && last.of == of {
+		return last, nil
 	}
-	k := &keep{of: of, before: before, floor: of.DueFloor(), due: compileEach(of.Due())}
-	for _, h := range of.Holds() {
-		k.held = append(k.held, heldBy{blockquery.Compile(h.Query), compileEach(h.Due), h.Before, h.Over})
-	}
+	k := newKeep(of, before, last)
 	log.keep.Store(k)
 	return k, nil
+}
+
+// newKeep makes a Keep ready. last is the one before, nil for none: as a rule it has
+// the same holds, and less is due.
+func newKeep(of *search.Keep, before int64, last *keep) *keep {
+	k := &keep{of: of, before: before, floor: of.DueFloor(), due: compileEach(of.Due())}
+	holds := of.Holds()
+	same := last != nil && len(last.held) == len(holds) && (len(holds) == 0 || &last.of.Holds()[0] == &holds[0])
+	if same {
+		k.held = last.held
+	} else {
+		for _, h := range holds {
+			k.held = append(k.held, heldBy{blockquery.Compile(h.Query), compileEach(h.Due), h.Before, h.Over})
+		}
+	}
+	if same && later(last.of.Due(), of.Due()) {
+		k.startsAt(last.shownFrom())
+	}
+	return k
+}
+
+// later reports whether queries are the same but for later ends of received_at.
+func later(last, due []audit.Query) bool {
+	return slices.EqualFunc(last, due, func(a, b audit.Query) bool {
+		if a.ReceivedTo.IsZero() || b.ReceivedTo.Before(a.ReceivedTo) {
+			return false
+		}
+		a.ReceivedTo, b.ReceivedTo = time.Time{}, time.Time{}
+		return reflect.DeepEqual(a, b)
+	})
 }
 
 // begin is the received_at before which nothing is shown.

@@ -75,11 +75,13 @@ func TestKeepNil(t *testing.T) {
 }
 
 // TestKeepHolds: a hold keeps what it finds, but not what was due before it was
-// made. Another hold may.
+// made, unless one of then kept it.
 func TestKeepHolds(t *testing.T) {
 	due := []audit.Query{until(t, "", 1000)}
 	late := search.Hold{Query: until(t, "actor:ada", 1<<40), Due: []audit.Query{until(t, "", 500)}}
 	early := search.Hold{Query: until(t, "action:b", 1<<40)}
+	over, after := early, late
+	over.Over, after.Before = true, []int{0}
 	for _, tt := range []struct {
 		name        string
 		holds       []search.Hold
@@ -94,6 +96,10 @@ func TestKeepHolds(t *testing.T) {
 		{"not found by the hold", []search.Hold{early}, entryOf("a", 499), false, false},
 		{"held by the other", []search.Hold{late, early}, entryOf("b", 499), true, true},
 		{"held, not due", []search.Hold{late}, entryOf("a", 2000), true, true},
+		{"the hold is over", []search.Hold{over}, entryOf("b", 499), false, false},
+		{"kept by one that is over", []search.Hold{over, after}, entryOf("b", 499), true, true},
+		{"not kept by the one that is over", []search.Hold{over, after}, entryOf("a", 499), false, false},
+		{"not found by the one after", []search.Hold{over, {Query: until(t, "action:c", 1<<40), Before: []int{0}}}, entryOf("b", 499), false, false},
 	} {
 		k := search.NewKeep(due, tt.holds)
 		if k.Shows(tt.e) != tt.shown || k.Held(tt.e) != tt.held {

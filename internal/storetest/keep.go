@@ -179,16 +179,21 @@ func (s suite) testFirst(t *testing.T) {
 			checkFirst(t, store, l)
 		}
 	}
-	for cut := int64(995); cut < 1045; cut += 3 {
-		spec := searchtest.Keep{Due: []audit.Query{{ReceivedTo: time.UnixMilli(cut)}}}
-		if cut%2 == 0 {
-			spec.Holds = []search.Hold{{Query: audit.Query{ReceivedFrom: time.UnixMilli(cut - 5), ReceivedTo: time.UnixMilli(cut - 3)}}}
+	for _, holds := range [][]search.Hold{
+		nil, {{Query: audit.Query{ReceivedFrom: time.UnixMilli(1020), ReceivedTo: time.UnixMilli(1022)}}},
+	} {
+		held := search.NewKeep(nil, holds)
+		for cut := int64(995); cut < 1045; cut += 3 {
+			spec := searchtest.Keep{Due: []audit.Query{{ReceivedTo: time.UnixMilli(cut)}}, Holds: holds}
+			l.Shows = spec.Shows
+			k.set(l.Org, held.At(spec.Due))
+			checkFirst(t, store, l)
+			checkScan(t, store, l, audit.Query{}, 0, l.Head.Size)
 		}
-		l.Shows = spec.Shows
-		k.set(l.Org, spec.New())
-		checkFirst(t, store, l)
-		checkScan(t, store, l, audit.Query{}, 0, l.Head.Size)
 	}
+	l.Shows = nil
+	k.set(l.Org, search.NewKeep(nil, nil).At([]audit.Query{{ReceivedTo: time.UnixMilli(990)}}))
+	checkFirst(t, store, l) // a clock that was set back
 	commit(t, store, l, 2000, MakeEvents("late", 1))
 	checkFirst(t, store, l)
 }

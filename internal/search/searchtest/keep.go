@@ -19,12 +19,24 @@ type Keep struct {
 // New makes the search.Keep.
 func (k Keep) New() *search.Keep { return search.NewKeep(k.Due, k.Holds) }
 
-// Shows is the definition of what is shown: what is not due, and what a hold keeps
-// that was made before it was.
+// Shows is the definition of what is shown: what is not due, and what a hold keeps.
 func (k Keep) Shows(e *audit.Entry) bool {
-	return !matchesAny(k.Due, e) || slices.ContainsFunc(k.Holds, func(h search.Hold) bool {
-		return h.Query.Match(e) && !matchesAny(h.Due, e)
-	})
+	if !matchesAny(k.Due, e) {
+		return true
+	}
+	for i, h := range k.Holds {
+		if !h.Over && k.keeps(i, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// keeps reports whether the i-th hold keeps an entry: what it finds, but for what
+// was due when it was made and which no hold of then kept.
+func (k Keep) keeps(i int, e *audit.Entry) bool {
+	h := &k.Holds[i]
+	return h.Query.Match(e) && (!matchesAny(h.Due, e) || slices.ContainsFunc(h.Before, func(b int) bool { return k.keeps(b, e) }))
 }
 
 func matchesAny(queries []audit.Query, e *audit.Entry) bool {
@@ -33,14 +45,19 @@ func matchesAny(queries []audit.Query, e *audit.Entry) bool {
 
 // Keeps gives what may be kept of a log of entries: a period for all, periods for
 // classes of actions beside one for the others, or any queries; and holds, some of
-// which were made when some entries were due already.
+// which were made when some entries were due already, or are over.
 func Keeps(entries []audit.Entry) *rapid.Generator[Keep] {
 	return rapid.Custom(func(t *rapid.T) Keep {
 		k := Keep{Due: due(t, entries, "due")}
-		for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "holds") {
-			h := search.Hold{Query: Queries(entries).Draw(t, "hold")}
+		for i := range rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(t, "holds") {
+			h := search.Hold{Query: Queries(entries).Draw(t, "hold"), Over: rapid.IntRange(0, 3).Draw(t, "over") == 0}
 			if rapid.Bool().Draw(t, "made late") {
 				h.Due = due(t, entries, "due before")
+			}
+			for b := range i {
+				if rapid.Bool().Draw(t, "named") {
+					h.Before = append(h.Before, b)
+				}
 			}
 			k.Holds = append(k.Holds, h)
 		}
