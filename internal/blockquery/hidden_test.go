@@ -49,7 +49,7 @@ func TestHidden(t *testing.T) {
 	enc := block.NewEncoder(block.Fast)
 	left, gone := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		v := drawVeiled(t, drawBlocks(t, enc, 1, 12)[0])
+		v := drawVeiled(t, drawBlocks(t, enc, 1, 20)[0])
 		hidden := slices.Collect(v.hidden.All())
 		for range 4 {
 			q := nearlyAll(t, v.plain)

@@ -154,8 +154,8 @@ func (k *Keep) DueFloor() int64 {
 		return MinReceived
 	}
 	// Of all actions, the patterns tell no more apart than these: each one that is
-	// named, for each beginning one that no longer one names, and one that none
-	// does.
+	// named, with "a.*" for one that begins with "a." and that no longer pattern
+	// names, and one that none names.
 	actions := []string{unnamed}
 	var plain []*Matcher
 	for _, m := range k.due {
@@ -165,9 +165,6 @@ func (k *Keep) DueFloor() int64 {
 		plain = append(plain, m)
 		for i := range m.conditions {
 			actions = append(actions, m.conditions[i].values.list...)
-			for _, p := range m.conditions[i].values.prefixes {
-				actions = append(actions, p+unnamed)
-			}
 		}
 	}
 	floor := int64(math.MaxInt64)

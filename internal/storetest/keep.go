@@ -142,6 +142,34 @@ func everyAnswer(t TB, store Store, org string) map[string]error {
 	return errs
 }
 
+// testKeepHolds: a hold keeps what was due when it was made, as far as one of then
+// kept it, whether that is over by now or not.
+func (s suite) testKeepHolds(t *testing.T) {
+	store, l, k := s.open(t).Store, NewLog(s.org()), newKeeper()
+	store.SetKeeper(k.keep)
+	for i := range 30 {
+		commit(t, store, l, int64(1000+i), MakeEvents("a", 1+i%3))
+	}
+	due := func(ms int64) []audit.Query { return []audit.Query{{ReceivedTo: time.UnixMilli(ms)}} }
+	actor := audit.Query{Filters: []audit.Filter{{Field: audit.FieldActorID, Values: []string{"a-1"}}}}
+	from := audit.Query{ReceivedFrom: time.UnixMilli(1005)}
+	for _, holds := range [][]search.Hold{
+		{{Query: actor}},
+		{{Query: actor, Due: due(1010)}},
+		{{Query: actor, Over: true}},
+		{{Query: actor, Over: true}, {Query: from, Due: due(1012), Before: []int{0}}},
+		{{Query: actor, Due: due(1008), Over: true}, {Query: from, Due: due(1012), Before: []int{0}}},
+		{{Query: from, Due: due(1007)}, {Query: actor, Due: due(1012), Before: []int{0}}},
+	} {
+		spec := searchtest.Keep{Due: due(1020), Holds: holds}
+		l.Shows = spec.Shows
+		k.set(l.Org, spec.New())
+		checkFirst(t, store, l)
+		checkScan(t, store, l, audit.Query{}, 0, l.Head.Size)
+		checkPages(t, store, l, search.Request{Limit: 7})
+	}
+}
+
 // testKeepFails: what is kept is asked once for an answer, and one that cannot be
 // had is no answer.
 func (s suite) testKeepFails(t *testing.T) {

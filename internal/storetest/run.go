@@ -70,6 +70,7 @@ func Run(t *testing.T, open func(t testing.TB) Subject) {
 		{"Histogram", s.testHistogram},
 		{"Facets", s.testFacets},
 		{"Keep", s.testKeep},
+		{"KeepHolds", s.testKeepHolds},
 		{"KeepFails", s.testKeepFails},
 		{"First", s.testFirst},
 	} {
