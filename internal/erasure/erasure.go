@@ -40,6 +40,10 @@ type Config struct {
 	KV catalog.KV
 	// Keep says what legal holds keep; nil when there are none.
 	Keep search.Keeper
+	// Steady holds back changes of an organization's holds until release is
+	// called, so that a hold which is made while entries are erased is in force
+	// either before or after. Nil when there are none.
+	Steady func(org string) (release func())
 	// Exports keeps files with entries; nil when there are none.
 	Exports Exports
 	// Forgetters keep something of people beside the log.
@@ -133,6 +137,9 @@ func Open(ctx context.Context, cfg Config) (*Erasures, error) {
 	if cfg.Log == nil || cfg.Store == nil || cfg.KV == nil || cfg.Logger == nil || cfg.Now == nil {
 		return nil, errors.New("open erasures: a log, a store, a KV, a logger and a clock are required")
 	}
+	if cfg.Steady == nil {
+		cfg.Steady = func(string) func() { return func() {} }
+	}
 	if cfg.retry == 0 {
 		cfg.retry = retryEvery
 	}
@@ -176,10 +183,11 @@ func (s *Erasures) Create(ctx context.Context, r Request) (Record, error) {
 		// Somebody who erases themselves is not to be named by that.
 		rec.RequestedBy = Requester{Type: rec.RequestedBy.Type, ID: rec.RequestedBy.ID}
 	}
-	if err := s.insert(ctx, &rec); err != nil {
+	err = s.insert(ctx, &rec)
+	s.wake() // also after an error: the write may have landed
+	if err != nil {
 		return Record{}, err
 	}
-	s.wake()
 	return rec, nil
 }
 

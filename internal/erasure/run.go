@@ -214,13 +214,39 @@ func (j *job) request() *Request {
 // eraseRange erases entries of one range of the log: from ≤ seq < to. It reports
 // whether there was something to erase.
 func (j *job) eraseRange(ctx context.Context, sub *subject, from, to uint64) (bool, error) {
+	some, err := j.find(ctx, sub, from, to)
+	if err != nil || !some {
+		return false, err
+	}
+	if err := j.mentions(ctx); err != nil {
+		return false, err
+	}
 	org := j.rec.Organization
+	defer j.s.cfg.Steady(org)()
 	keep, err := j.s.keep(org)
 	if err != nil {
 		return false, err
 	}
-	due := false
-	for e, err := range j.s.cfg.Store.Read(ctx, org, from, to) {
+	start := from - from%ledger.BlockSize
+	done, err := j.s.cfg.Log.Rewrite(ctx, ledger.Rewrite{
+		Organization: org, From: start, To: start + ledger.BlockSize, ErasedAt: j.rec.ErasedAt.UnixMilli(),
+		Fate: func(e *event.Entry) ledger.Fate { return fate(e, sub, keep) },
+	})
+	if err != nil {
+		return false, fmt.Errorf("erase details: %w", err)
+	}
+	return done.Erased > 0, nil
+}
+
+// find reports whether a range has something to erase, and collects the names that
+// its entries have for the subject.
+func (j *job) find(ctx context.Context, sub *subject, from, to uint64) (bool, error) {
+	keep, err := j.s.keep(j.rec.Organization)
+	if err != nil {
+		return false, err
+	}
+	some := false
+	for e, err := range j.s.cfg.Store.Read(ctx, j.rec.Organization, from, to) {
 		if err != nil {
 			return false, fmt.Errorf("find entries: %w", err)
 		}
@@ -228,23 +254,9 @@ func (j *job) eraseRange(ctx context.Context, sub *subject, from, to uint64) (bo
 			continue
 		}
 		j.names.collect(e, sub) // of held ones too
-		due = due || !keep.Held(e)
+		some = some || !keep.Held(e)
 	}
-	if !due {
-		return false, nil
-	}
-	if err := j.mentions(ctx); err != nil {
-		return false, err
-	}
-	start := from - from%ledger.BlockSize
-	_, err = j.s.cfg.Log.Rewrite(ctx, ledger.Rewrite{
-		Organization: org, From: start, To: start + ledger.BlockSize, ErasedAt: j.rec.ErasedAt.UnixMilli(),
-		Fate: func(e *event.Entry) ledger.Fate { return fate(e, sub, keep) },
-	})
-	if err != nil {
-		return false, fmt.Errorf("erase details: %w", err)
-	}
-	return true, nil
+	return some, nil
 }
 
 func fate(e *event.Entry, sub *subject, keep *search.Keep) ledger.Fate {

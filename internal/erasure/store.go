@@ -136,6 +136,7 @@ func (s *Erasures) open(ctx context.Context) ([]catalog.Stored[Record], error) {
 // save stores a record that the worker has changed, at the revision it was read
 // at; nobody else writes it. One that has ended is no longer open.
 func (s *Erasures) save(ctx context.Context, stored *catalog.Stored[Record]) error {
+	defer s.announce() // also after an error: the write may have landed
 	put, err := catalog.Put(stored.Key, stored.Value, stored.Rev)
 	if err != nil {
 		return fmt.Errorf("encode erasure: %w", err)
@@ -156,7 +157,6 @@ func (s *Erasures) save(ctx context.Context, stored *catalog.Stored[Record]) err
 		return fmt.Errorf("read erasure %s: %w", stored.Value.ID, err)
 	}
 	stored.Rev = fresh.Rev
-	s.announce()
 	return nil
 }
 
