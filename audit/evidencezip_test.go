@@ -35,6 +35,7 @@ type exported struct {
 type evidence struct {
 	log      *testLog
 	manifest *audit.EvidenceManifest
+	entries  []*audit.Entry // of the rows
 	files    map[string][]byte
 	// order is that of the files in the zip.
 	order []string
@@ -130,13 +131,8 @@ func (ev *evidence) rows(t testing.TB, rows []*audit.Entry) {
 	t.Helper()
 	m := ev.manifest
 	m.Rows, m.Erased, m.Schemas, m.CSV.TargetGroups = uint64(len(rows)), 0, nil, 1
-	var jsonl []byte
+	ev.entries = rows
 	for i, e := range rows {
-		line, err := e.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		jsonl = append(append(jsonl, line...), '\n')
 		if i == 0 {
 			m.FirstSeq = &e.Seq
 		}
@@ -154,7 +150,7 @@ func (ev *evidence) rows(t testing.TB, rows []*audit.Entry) {
 		return a.Version - b.Version
 	})
 	m.Schemas = slices.Compact(m.Schemas)
-	ev.files["entries.jsonl"] = jsonl
+	ev.files["entries.jsonl"] = jsonlOf(t, rows)
 	ev.files["entries.csv"] = csvOf(t, rows, m.CSV)
 }
 
@@ -226,6 +222,20 @@ func (ev *evidence) zip(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// jsonlOf writes entries.jsonl.
+func jsonlOf(t testing.TB, rows []*audit.Entry) []byte {
+	t.Helper()
+	var b []byte
+	for _, e := range rows {
+		line, err := e.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = append(append(b, line...), '\n')
+	}
+	return b
 }
 
 // csvOf writes entries.csv, with the quotes that RFC 4180 asks for.
