@@ -135,22 +135,23 @@ func TestVerifyEvidence(t *testing.T) {
 	}
 }
 
-// TestEvidenceKept: the log must extend the checkpoint that whoever verifies has
-// kept, and where the zip cannot show it, that is said.
-func TestEvidenceKept(t *testing.T) {
-	cases := evidenceCases(t)
-	log := cases["mixed"].log
+// keptCase is a checkpoint that somebody has kept, and what becomes of it beside one
+// of the sound exports.
+type keptCase struct {
+	name  string
+	older []byte
+	check audit.Check // "" when it is extended
+	says  string
+}
+
+func keptCases(t testing.TB, log *testLog) []keptCase {
+	t.Helper()
 	forged := evidenceLog(t, 2)
 	forged.entries[0].Action = "x"
 	for i := range 100 {
 		forged.add(t, entryAt(i))
 	}
-	for _, tt := range []struct {
-		name  string
-		older []byte
-		check audit.Check // "" when it is extended
-		says  string
-	}{
+	return []keptCase{
 		{"mixed", log.checkpoint(t, 47), "", ""},  // in the zip
 		{"mixed", log.checkpoint(t, 100), "", ""}, // the same
 		{"mixed", log.checkpoint(t, 0), "", ""},
@@ -162,9 +163,16 @@ func TestEvidenceKept(t *testing.T) {
 		{"whole", forged.checkpoint(t, 12), audit.CheckConsistency, "its first 12 entries are not what they were"},
 		{"whole", log.sign(t, audit.Checkpoint{Origin: serverName + "/org_2", Size: 1}.String()), audit.CheckOrigin, "is of the log"},
 		{"whole", bytes.Replace(log.checkpoint(t, 7), []byte("\n7\n"), []byte("\n8\n"), 1), audit.CheckSignature, "the older checkpoint that you gave: "},
-	} {
+	}
+}
+
+// TestEvidenceKept: the log must extend the checkpoint that whoever verifies has
+// kept, and where the zip cannot show it, that is said.
+func TestEvidenceKept(t *testing.T) {
+	cases := evidenceCases(t)
+	for _, tt := range keptCases(t, cases["mixed"].log) {
 		x := cases[tt.name]
-		report, err := verifyEvidence(x.make(t).zip(t), audit.EvidenceOptions{Keys: log.verifier(t), Older: tt.older})
+		report, err := verifyEvidence(x.make(t).zip(t), audit.EvidenceOptions{Keys: x.log.verifier(t), Older: tt.older})
 		name := fmt.Sprintf("%s with %q", tt.name, tt.older)
 		if tt.check == "" {
 			if err != nil || report.Kept == nil {
