@@ -25,6 +25,8 @@ type checkLine struct {
 	To           uint64 `json:"to,omitempty"`
 	Problem      string `json:"problem,omitempty"`
 	Entries      uint64 `json:"entries,omitempty"`
+	Erased       uint64 `json:"erased,omitempty"`
+	Removed      uint64 `json:"removed,omitempty"`
 	Root         string `json:"root,omitempty"`
 	Problems     int    `json:"problems"`
 }
@@ -99,13 +101,26 @@ func (c *checkCmd) checkOne(ctx context.Context, p *process, log *app.Log, org s
 	}
 	if c.JSON {
 		return result.Problems, printJSONLine(p.stdout, checkLine{
-			Organization: org, Entries: result.Entries, Root: result.Root.String(), Problems: result.Problems,
+			Organization: org, Entries: result.Entries, Erased: result.Erased, Removed: result.Removed,
+			Root: result.Root.String(), Problems: result.Problems,
 		})
 	}
 	verdict := "sound"
 	if result.Problems > 0 {
 		verdict = fmt.Sprintf("%d PROBLEMS", result.Problems)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %d entries, root %s: %s\n", org, result.Entries, result.Root, verdict)
+	_, err = fmt.Fprintf(p.stdout, "%s: %s, root %s: %s\n", org, counted(result), result.Root, verdict)
 	return result.Problems, err
+}
+
+// counted says what there is of a log, and what is not there any more.
+func counted(r ledger.CheckResult) string {
+	text := fmt.Sprintf("%d entries", r.Entries)
+	if r.Erased > 0 {
+		text += fmt.Sprintf(", the details of %d of them erased", r.Erased)
+	}
+	if r.Removed > 0 {
+		text += fmt.Sprintf(", %d more removed", r.Removed)
+	}
+	return text
 }

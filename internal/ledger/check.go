@@ -29,8 +29,10 @@ type CheckResult struct {
 	Head Head
 	// Root is the root hash that the head stands for.
 	Root tlog.Hash
-	// Entries is the number of entries that could be read.
-	Entries uint64
+	// Entries is the number of entries that could be read. Erased is how many
+	// of them have no details any more; Removed how many entries are gone, of
+	// which the store has kept what it must.
+	Entries, Erased, Removed uint64
 	// Checkpoint is the newest signed checkpoint, nil when there is none.
 	Checkpoint *audit.Checkpoint
 	// Problems is the number of problems reported.
@@ -39,10 +41,14 @@ type CheckResult struct {
 
 // Check reads a whole log again, in constant memory, and reports everything that
 // does not fit, in no order: entries that are missing or unreadable, out of
-// order, or with an id, salt or time that is not theirs; entries that do not hash
-// to the stored tiles; tiles that do not fit the tiles below; a head that does not
-// fit its tree; block keys that are missing; a newest signed checkpoint that the
-// log does not extend or that the server did not sign.
+// order, or with an id or time that is not theirs; entries that do not hash to the
+// stored tiles; erased entries that have details; removed entries of which neither
+// the hashes are there nor those that prove signed checkpoints; tiles that do not
+// fit the tiles below; a head that does not fit its tree; block keys that are
+// missing; a newest signed checkpoint that the log does not extend or that the
+// server did not sign.
+//
+// An entry that is past its time is checked like any other until it is removed.
 //
 // Each problem is named at the place where it is: a damaged entry is not reported
 // again for every tile above it. Receipts of idempotency keys cannot be listed
@@ -81,13 +87,21 @@ type checker struct {
 	next         uint64
 	lastID       event.ID
 	lastReceived int64
+	lastSeq      uint64 // of the last entry read, plus one
 	record       []byte
+	details      []byte
 	block        uint64        // the block entered last, plus one
 	cipher       *event.Cipher // of that block; nil when its keys are missing
 
 	// The level-0 tile of next.
 	leaves []tlog.Hash
 	gap    bool // entries of it could not be read
+	// known is what the store has of its hashes; read when an entry of it was
+	// removed.
+	known    Leaves
+	knownErr error
+	knownOf  uint64 // the tile of known, plus one
+	sizes    func(tile uint64) (signedSizes, error)
 	// The level-1 tile above it; nil when it cannot be read.
 	nodes []tlog.Hash
 }
@@ -155,6 +169,10 @@ func (c *checker) checkHead(ctx context.Context) bool {
 // checkEntries reads all entries and hashes them into level-0 tiles.
 func (c *checker) checkEntries(ctx context.Context) {
 	size := c.res.Head.Size
+	var err error
+	if c.sizes, err = c.l.sizesOf(ctx, c.org); err != nil {
+		c.problem(0, 0, "which sizes of it were signed cannot be read: %v", err)
+	}
 	c.startTile(ctx)
 	for c.next < size && ctx.Err() == nil {
 		if err := c.readEntries(ctx); err != nil && ctx.Err() == nil {
@@ -163,13 +181,13 @@ func (c *checker) checkEntries(ctx context.Context) {
 			c.unreadable(from, c.next, err)
 		}
 	}
-	if last := c.res.Head.ReceivedAt; c.next == size && c.res.Entries == size && size > 0 && c.lastReceived != last {
+	if last := c.res.Head.ReceivedAt; c.next == size && size > 0 && c.lastSeq == size && c.lastReceived != last {
 		c.problem(size-1, size, "was received at %d ms, but the head says %d", c.lastReceived, last)
 	}
 }
 
 // readEntries checks entries from next on until the store has an error. Entries
-// that it leaves out are an error too.
+// that it leaves out were removed.
 func (c *checker) readEntries(ctx context.Context) error {
 	for e, err := range c.l.cfg.Store.Read(ctx, c.org, c.next, c.res.Head.Size) {
 		switch {
@@ -178,24 +196,15 @@ func (c *checker) readEntries(ctx context.Context) error {
 		case e.Seq < c.next || e.Seq >= c.res.Head.Size:
 			c.problem(e.Seq, e.Seq+1, "was read out of order, before entry %d", c.next)
 			continue
-		case e.Seq > c.next:
-			from := c.next
-			c.skipTo(ctx, e.Seq)
-			c.problem(from, e.Seq, "missing")
 		}
+		c.removed(ctx, e.Seq)
 		c.entry(ctx, e)
 	}
-	if c.next < c.res.Head.Size {
-		return missingUntil{to: c.res.Head.Size}
+	if ctx.Err() == nil {
+		c.removed(ctx, c.res.Head.Size)
 	}
 	return nil
 }
-
-// missingUntil is the error of a store that ended a read early without one.
-type missingUntil struct{ to uint64 }
-
-func (missingUntil) Error() string                { return "the store has no more entries" }
-func (m missingUntil) Entries() (from, to uint64) { return m.to, m.to }
 
 // resume returns where to read on after an error at next: where the store says
 // that the damage ends, else at the entry after.
@@ -211,7 +220,10 @@ func (c *checker) resume(err error) uint64 {
 // entry checks the entry that comes next.
 func (c *checker) entry(ctx context.Context, e *event.Entry) {
 	c.checkPlace(ctx, e)
-	c.lastID, c.lastReceived = e.ID, e.ReceivedAt
+	if e.ErasedAt != 0 {
+		c.checkErased(e)
+	}
+	c.lastID, c.lastReceived, c.lastSeq = e.ID, e.ReceivedAt, e.Seq+1
 	c.res.Entries++
 	c.record = e.AppendRecord(c.record[:1])
 	if n := len(c.record) - 1; n > audit.MaxRecordBytes {
@@ -224,7 +236,8 @@ func (c *checker) entry(ctx context.Context, e *event.Entry) {
 	}
 }
 
-// checkPlace checks what an entry has of its place: time, id, salt.
+// checkPlace checks what an entry has of its place: time and id. Its salt is in
+// its hash.
 func (c *checker) checkPlace(ctx context.Context, e *event.Entry) {
 	if c.block != e.Seq/BlockSize+1 {
 		c.enterBlock(ctx, e.Seq)
@@ -241,8 +254,14 @@ func (c *checker) checkPlace(ctx context.Context, e *event.Entry) {
 	if want := c.cipher.ID(e.ReceivedAt, e.Seq); e.ID != want {
 		c.problem(e.Seq, e.Seq+1, "has the id %s instead of %s", e.ID, want)
 	}
-	if e.Salt != c.cipher.Salt(e.Seq) {
-		c.problem(e.Seq, e.Seq+1, "has a salt that is not its own")
+}
+
+// checkErased checks that an entry whose details were erased has none.
+func (c *checker) checkErased(e *event.Entry) {
+	c.res.Erased++
+	c.details = event.AppendDetails(c.details[:0], &e.Event)
+	if e.Salt != [saltLen]byte{} || string(c.details) != "{}" {
+		c.problem(e.Seq, e.Seq+1, "was erased, but has details or a salt")
 	}
 }
 
@@ -291,72 +310,14 @@ func (c *checker) startTile(ctx context.Context) {
 func (c *checker) endTile(ctx context.Context) {
 	from := c.next - TileWidth
 	at := from / TileWidth
-	if !c.gap && c.nodes != nil && fold(c.leaves) != c.nodes[at%TileWidth] {
+	switch {
+	case c.gap || c.nodes == nil:
+	case len(c.leaves) == 0:
+		c.checkKept(from, c.nodes[at%TileWidth])
+	case fold(c.leaves) != c.nodes[at%TileWidth]:
 		c.problem(from, c.next, "do not hash to what is stored for them, hash %d of tile 1/%d", at%TileWidth, at/TileWidth)
 	}
 	c.startTile(ctx)
-}
-
-// checkTiles compares each stored hash of levels 2 and up with the tile below.
-func (c *checker) checkTiles(ctx context.Context) {
-	for level := 2; level <= maxTileLevel; level++ {
-		full := c.res.Head.Size >> (tileHeight * level)
-		for first := uint64(0); first < full && ctx.Err() == nil; first += TileWidth {
-			c.checkTile(ctx, level, first/TileWidth, int(min(TileWidth, full-first)))
-		}
-	}
-}
-
-// checkTile compares the hashes of one tile with the tiles below.
-func (c *checker) checkTile(ctx context.Context, level int, index uint64, width int) {
-	span := uint64(1) << (tileHeight * level) // entries under one hash
-	first := index * TileWidth
-	nodes, err := c.tiles.tile(ctx, c.org, level, index, width)
-	if err != nil {
-		c.problem(first*span, (first+uint64(width))*span, "tile %d/%d over them cannot be read: %v", level, index, err) //nolint:gosec // positive
-		return
-	}
-	for i, node := range nodes {
-		at := first + uint64(i)
-		below, err := c.tiles.tile(ctx, c.org, level-1, at, TileWidth)
-		switch {
-		case err != nil && level > 2: // level 1 was reported with the entries
-			c.problem(at*span, (at+1)*span, "tile %d/%d over them cannot be read: %v", level-1, at, err)
-		case err == nil && fold(below) != node:
-			c.problem(at*span, (at+1)*span, "tile %d/%d over them does not hash to hash %d of tile %d/%d", level-1, at, i, level, index)
-		}
-	}
-}
-
-// checkFrontier compares the head's hashes with the tree.
-func (c *checker) checkFrontier(ctx context.Context) {
-	head := c.res.Head
-	from, i := uint64(0), 0
-	for level := 63; level >= 0; level-- {
-		if head.Size>>level&1 == 0 {
-			continue
-		}
-		to := from + 1<<level
-		if h, ok := c.subtree(ctx, from, level); ok && h != head.Frontier[i] {
-			c.problem(from, to, "do not hash to what the head has for them")
-		}
-		from = to
-		i++
-	}
-}
-
-// subtree returns the root over 2^level entries as the tree has it. It is not ok
-// when that cannot be told, which has been reported.
-func (c *checker) subtree(ctx context.Context, from uint64, level int) (tlog.Hash, bool) {
-	if level < tileHeight {
-		if c.gap || c.next != c.res.Head.Size {
-			return tlog.Hash{}, false
-		}
-		at := from % TileWidth
-		return fold(c.leaves[at : at+1<<level]), true
-	}
-	h, err := c.tiles.node(ctx, c.org, c.res.Head.Size, level, from>>level)
-	return h, err == nil
 }
 
 // checkCheckpoint compares the log with the newest checkpoint that was signed.
@@ -382,6 +343,9 @@ func (c *checker) checkCheckpoint(ctx context.Context) {
 		}
 	}
 	root, err := c.tiles.root(ctx, c.org, cp.Size)
+	if errors.Is(err, errPruned) {
+		c.problem(0, cp.Size, "do not have the hashes any more that prove the newest signed checkpoint, of %d entries", cp.Size)
+	}
 	if err == nil && root != cp.Root {
 		c.problem(0, cp.Size, "do not hash to the root of the newest signed checkpoint, of %d entries", cp.Size)
 	}

@@ -72,7 +72,7 @@ func (o *outcome) clone() *outcome {
 	for _, l := range o.logs {
 		c.logs = append(c.logs, &storetest.Log{
 			Org: l.Org, Head: l.Head, Entries: slices.Clone(l.Entries), Keys: slices.Clone(l.Keys),
-			Nodes: maps.Clone(l.Nodes), Receipts: slices.Clone(l.Receipts),
+			Nodes: maps.Clone(l.Nodes), Leaves: slices.Clone(l.Leaves), Receipts: slices.Clone(l.Receipts),
 		})
 		if l == o.dropping {
 			c.dropping = c.logs[len(c.logs)-1]

@@ -23,13 +23,22 @@ import (
 type Log struct {
 	Org     string
 	Head    ledger.Head
-	Entries []*event.Entry
-	Keys    []event.Keys // by block
+	Entries []*event.Entry // nil where one was removed
+	Keys    []event.Keys   // by block
 	Nodes   map[NodeID]tlog.Hash
+	Leaves  []tlog.Hash // of all entries
 	// Receipts are those of all commits.
 	Receipts []ledger.KeyedReceipt
 	// Shows says what engines show of it; everything when nil.
 	Shows func(e *audit.Entry) bool
+
+	// rewritten are the blocks that Rewrite changed and that no entry comes
+	// to any more: of their keys, Keys has the check key alone. signed are the
+	// sizes that were signed.
+	rewritten, signed map[uint64]bool
+
+	cipher   *event.Cipher // of the block placed in last
+	cipherOf event.Keys
 }
 
 // NewLog returns an empty log.
@@ -52,7 +61,9 @@ func (l *Log) Next(receivedAt int64, events []*event.Event, key func(i int) (led
 		c.Rows = append(c.Rows, row)
 		c.MinOccurredAt = min(c.MinOccurredAt, ev.OccurredAt)
 		c.MaxOccurredAt = max(c.MaxOccurredAt, ev.OccurredAt)
-		c.Nodes = push(&c.Head, tlog.RecordHash(row), c.Nodes)
+		e := event.Entry{Event: *ev, Seq: seq, ReceivedAt: receivedAt}
+		l.place(&e, c.Blocks)
+		c.Nodes = push(&c.Head, tlog.RecordHash(e.AppendRecord(nil)), c.Nodes)
 		if key == nil {
 			continue
 		}
@@ -68,6 +79,22 @@ func (l *Log) Next(receivedAt int64, events []*event.Event, key func(i int) (led
 func crc(row []byte) uint32 {
 	sum := sha256.Sum256(row)
 	return binary.LittleEndian.Uint32(sum[:])
+}
+
+// place gives an entry what follows from the keys of its block, which begins in
+// blocks or before.
+func (l *Log) place(e *event.Entry, blocks []ledger.BlockKeys) {
+	block := e.Seq / ledger.BlockSize
+	var keys event.Keys
+	if n := len(blocks); n > 0 && blocks[n-1].Block == block {
+		keys = blocks[n-1].Keys
+	} else {
+		keys = l.Keys[block]
+	}
+	if l.cipher == nil || l.cipherOf != keys {
+		l.cipher, l.cipherOf = keys.Cipher(), keys
+	}
+	e.ID, e.Salt = l.cipher.ID(e.ReceivedAt, e.Seq), l.cipher.Salt(e.Seq)
 }
 
 // keysOf makes up the keys of the block that seq is in.
@@ -104,9 +131,9 @@ func (l *Log) Add(c *ledger.Commit) {
 		if err := event.DecodeRow(slices.Clone(row), &e.Event); err != nil {
 			panic(fmt.Sprintf("row of an event: %v", err))
 		}
-		keys := l.Keys[e.Seq/ledger.BlockSize].Cipher()
-		e.ID, e.Salt = keys.ID(e.ReceivedAt, e.Seq), keys.Salt(e.Seq)
+		l.place(e, nil)
 		l.Entries = append(l.Entries, e)
+		l.Leaves = append(l.Leaves, tlog.RecordHash(e.AppendRecord(nil)))
 	}
 	for _, n := range c.Nodes {
 		l.Nodes[NodeID{n.Level, n.Index}] = n.Hash
@@ -119,6 +146,7 @@ func (l *Log) Add(c *ledger.Commit) {
 // none.
 func sameEntry(a, b *event.Entry) bool {
 	return a.Seq == b.Seq && a.ReceivedAt == b.ReceivedAt && a.ID == b.ID && a.Salt == b.Salt &&
+		a.ErasedAt == b.ErasedAt && a.Digest == b.Digest &&
 		bytes.Equal(event.AppendRow(nil, &a.Event), event.AppendRow(nil, &b.Event))
 }
 

@@ -51,3 +51,9 @@ func TestMemoryDamage(t *testing.T) {
 		t.Errorf("read %d entries and %v; want the first, then an error", n, failed)
 	}
 }
+
+func TestMemoryRewrite(t *testing.T) {
+	storetest.RunRewrite(t, func(testing.TB) storetest.Subject {
+		return storetest.Subject{Store: storetest.NewMemory()}
+	})
+}

@@ -109,6 +109,10 @@ func CheckLog(t TB, store Store, l *Log) {
 	checkRange(t, store, l, 0, math.MaxUint64)
 	for i, want := range l.Keys {
 		got, err := store.Keys(t.Context(), l.Org, uint64(i))
+		if l.rewritten[uint64(i)] {
+			checkRewrittenKeys(t, l, uint64(i), got, err)
+			continue
+		}
 		if err != nil || got != want {
 			t.Errorf("keys of block %d of %q: got %x, %v; want %x", i, l.Org, got, err, want)
 		}
@@ -144,6 +148,7 @@ func checkRange(t TB, store ledger.Store, l *Log, from, to uint64) {
 		if err != nil {
 			t.Fatalf("read %d to %d of %q: after %d: %v", from, to, l.Org, next, err)
 		}
+		next = l.skipRemoved(next)
 		if next >= min(to, l.Head.Size) {
 			t.Fatalf("read %d to %d of %q: got more: %s", from, to, l.Org, describe(e, l.Org))
 		}
@@ -152,9 +157,17 @@ func checkRange(t TB, store ledger.Store, l *Log, from, to uint64) {
 		}
 		next++
 	}
-	if want := max(from, min(to, l.Head.Size)); next != want {
-		t.Fatalf("read %d to %d of %q: ended before %d", from, to, l.Org, want)
+	if next = l.skipRemoved(next); next < min(to, l.Head.Size) {
+		t.Fatalf("read %d to %d of %q: ended before %d", from, to, l.Org, next)
 	}
+}
+
+// skipRemoved returns the next entry, from seq on, that was not removed.
+func (l *Log) skipRemoved(seq uint64) uint64 {
+	for seq < l.Head.Size && l.Entries[seq] == nil {
+		seq++
+	}
+	return seq
 }
 
 // checkNodes reads every tile, whole, in part, and past its end.

@@ -29,7 +29,7 @@ type found struct {
 // as they are shown.
 func matching(l *Log, q audit.Query) []found {
 	var list []found
-	for _, e := range l.Entries {
+	for _, e := range l.there() {
 		if a := e.Audit(l.Org); q.Match(&a) && (l.Shows == nil || l.Shows(&a)) {
 			list = append(list, found{e, a})
 		}
@@ -77,8 +77,8 @@ func randomQuery(t *rapid.T, l *Log) audit.Query {
 		q.Filters = append(q.Filters, randomFilter(t, l))
 	}
 	bound := func(what string, times func(e *event.Entry) time.Time) (at time.Time) {
-		if len(l.Entries) > 0 && rapid.IntRange(0, 3).Draw(t, what) == 0 {
-			at = times(rapid.SampledFrom(l.Entries).Draw(t, what+" entry"))
+		if there := l.there(); len(there) > 0 && rapid.IntRange(0, 3).Draw(t, what) == 0 {
+			at = times(rapid.SampledFrom(there).Draw(t, what+" entry"))
 			at = at.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, what+" offset")))
 		}
 		return at
@@ -104,13 +104,14 @@ func randomFilter(t *rapid.T, l *Log) audit.Filter {
 
 func randomValue(t *rapid.T, l *Log, field audit.Field) string {
 	value := eventtest.Text().Draw(t, "value")
-	if len(l.Entries) == 0 || rapid.IntRange(0, 4).Draw(t, "other value") == 0 {
+	there := l.there()
+	if len(there) == 0 || rapid.IntRange(0, 4).Draw(t, "other value") == 0 {
 		if field == audit.FieldVersion {
 			return "2"
 		}
 		return value
 	}
-	e := rapid.SampledFrom(l.Entries).Draw(t, "entry").Audit(l.Org)
+	e := rapid.SampledFrom(there).Draw(t, "entry").Audit(l.Org)
 	target := audit.Target{Type: "user", ID: "x", Name: "y"}
 	if len(e.Targets) > 0 {
 		target = e.Targets[len(e.Targets)-1]
