@@ -373,7 +373,7 @@ func randomFate(t *rapid.T, l *Log) func(e *event.Entry) ledger.Fate {
 func (s suite) testRewriteRanges(t *testing.T) {
 	subject, l := s.open(t), NewLog(s.org())
 	store := subject.Store
-	for n, size := range []int{5, 10_000, 10_000, 16_000, 5_000} {
+	for n, size := range []int{5, 10_000, 10_000, 13_000, 500} {
 		commit(t, store, l, int64(1000+n), MakeEvents("a", size))
 		l.Sign()
 	}
@@ -405,13 +405,16 @@ func (s suite) testRewriteRanges(t *testing.T) {
 		func(*event.Entry) ledger.Fate { return ledger.Removed }, // everything
 	} {
 		l.Rewrite(t, store, 0, l.Head.Size, int64(2000+step), fate)
-		CheckRewritten(t, store, l)
+		checkQuick(t, store, l)
 		commit(t, store, l, int64(2000+step), MakeEvents("more", 300))
 		l.Sign()
 		if subject.Reopen != nil {
 			store = subject.Reopen(t)
 		}
-		CheckRewritten(t, store, l)
+		checkQuick(t, store, l)
+		if step%2 == 1 { // every query takes its time here
+			checkAnswers(t, store, l, audit.Query{Filters: []audit.Filter{{Field: audit.FieldActorName, Values: []string{"ada"}, Not: true}}})
+		}
 	}
 	if err := store.Scrub(t.Context()); err != nil {
 		t.Errorf("scrub: %v", err)
