@@ -40,7 +40,7 @@ func (c *checker) readKnown(ctx context.Context, tile uint64) {
 	if c.knownOf == tile+1 {
 		return
 	}
-	width := int(min(TileWidth, c.res.Head.Size-tile*TileWidth)) //nolint:gosec // at most TileWidth
+	width := int(min(TileWidth, c.res.Head.Size-tile*TileWidth))
 	c.knownOf = tile + 1
 	c.known, c.knownErr = c.l.cfg.Store.Leaves(ctx, c.org, tile, width)
 	if c.knownErr == nil && c.known.Hashes != nil && len(c.known.Hashes) != width {

@@ -179,7 +179,7 @@ func checkLeaves(t TB, store ledger.Store, l *Log) {
 				checkKept(t, l, first, got, width)
 				continue
 			}
-			if want := l.Leaves[first : first+uint64(width)]; !slices.Equal(got.Hashes, want) {
+			if want := l.Leaves[first : first+uint64(width)]; !slices.Equal(got.Hashes, want) { //nolint:gosec // at most TileWidth
 				t.Fatalf("leaves of tile %d of %q, %d wide: got %v, want %v", first/ledger.TileWidth, l.Org, width, got.Hashes, want)
 			}
 		}
@@ -431,7 +431,7 @@ func (s suite) testRewriteRanges(t *testing.T) {
 func (s suite) testRewriteReaders(t *testing.T) {
 	store, l := s.open(t).Store, NewLog(s.org())
 	commit(t, store, l, 1000, MakeEvents("a", ledger.BlockSize+500))
-	fate := func(e *event.Entry) ledger.Fate { return ledger.Fate(e.Seq % 3) } //nolint:gosec // three fates
+	fate := func(e *event.Entry) ledger.Fate { return ledger.Fate(e.Seq % 3) }
 	before := l.Entries
 	after := NewLog(l.Org)
 	after.Entries, after.Head = before, cloneHead(l.Head)
