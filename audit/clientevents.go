@@ -295,6 +295,15 @@ func (c *Client) Checkpoint(ctx context.Context, org string) ([]byte, error) {
 	return c.Log(org).ReadCheckpoint(ctx)
 }
 
+// WitnessedCheckpoint returns the newest checkpoint of a log that a quorum of the
+// server's witnesses has counter-signed, for [Policy.Cosignatures]. The error is
+// not_found when there is none.
+func (c *Client) WitnessedCheckpoint(ctx context.Context, org string) ([]byte, error) {
+	return c.bytes(ctx, call{
+		method: http.MethodGet, path: orgPath(org, "log", "checkpoint"), params: url.Values{"witnessed": {"true"}}, header: http.Header{"Accept": {"*/*"}},
+	})
+}
+
 // Consistency returns the proof that the first newer entries of a log begin with
 // its first older entries, 0 < older ≤ newer: for [Checkpoint.Extends].
 func (c *Client) Consistency(ctx context.Context, org string, older, newer uint64) ([]tlog.Hash, error) {

@@ -28,7 +28,9 @@ type checkpointCmd struct {
 // checkpointShowCmd prints what the server signs.
 type checkpointShowCmd struct {
 	remote
-	Org string `help:"Organization." env:"STELE_ORG" required:"" placeholder:"ORG"`
+	Org       string `help:"Organization." env:"STELE_ORG" required:"" placeholder:"ORG"`
+	Witnessed bool   `help:"Print the newest checkpoint that a quorum of the server's witnesses has counter-signed."`
+	Policy    string `help:"Policy with the witnesses that you trust (C2SP tlog-policy): say on standard error who has signed, and end with 3 unless they are a quorum." type:"existingfile" placeholder:"FILE"`
 }
 
 // Run prints the note as it is: it can be kept and given to verify --checkpoint.
@@ -37,12 +39,41 @@ func (c *checkpointShowCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	note, err := client.Checkpoint(ctx, c.Org)
+	get := client.Checkpoint
+	if c.Witnessed {
+		get = client.WitnessedCheckpoint
+	}
+	note, err := get(ctx, c.Org)
 	if err != nil {
 		return err
 	}
-	_, err = p.stdout.Write(note)
-	return err
+	if _, err = p.stdout.Write(note); err != nil || c.Policy == "" {
+		return err
+	}
+	return c.checkWitnesses(p, note)
+}
+
+// checkWitnesses says who has counter-signed a checkpoint.
+func (c *checkpointShowCmd) checkWitnesses(p *process, signed []byte) error {
+	text, err := os.ReadFile(c.Policy)
+	if err != nil {
+		return err
+	}
+	policy, err := audit.ParsePolicy(string(text))
+	if err != nil {
+		return &exitCodeError{exitUsage, fmt.Errorf("--policy %s: %w", c.Policy, err)}
+	}
+	list, err := policy.Cosignatures(signed)
+	if err != nil {
+		return unsound(err)
+	}
+	for _, s := range list {
+		fmt.Fprintf(p.stderr, "%s (%s) signed it at %s.\n", printable(s.Witness), printable(s.Key), s.At.Format(time.RFC3339))
+	}
+	if !policy.Satisfied(list) {
+		return &exitCodeError{exitUnsound, errors.New("NOT WITNESSED: those who signed are no quorum of the policy")}
+	}
+	return nil
 }
 
 // checkpointWatchCmd is a witness on somebody else's machine: it remembers what

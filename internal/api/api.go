@@ -8,6 +8,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -33,6 +34,9 @@ type Deps struct {
 	Schemas *schema.Registry
 	Exports *export.Exports
 	Streams *stream.Streams
+	// Witnessed returns the newest checkpoint of a log that a quorum of
+	// witnesses has signed; not_found (audit.Error) when there is none.
+	Witnessed func(ctx context.Context, org string) ([]byte, error)
 	// PublicURL is where clients reach the server, such as
 	// "https://audit.example.com", for links in answers. Empty means the
 	// scheme and host of the request that asks.

@@ -51,10 +51,19 @@ func wantsText(accept []string) bool {
 }
 
 func (a *api) checkpoint(w http.ResponseWriter, r *server.Request) error {
-	if _, err := parseParams(r); err != nil {
+	p, err := parseParams(r, "witnessed")
+	if err != nil {
 		return err
 	}
-	note, err := a.Ledger.Checkpoint(r.Context(), r.Org())
+	witnessed, err := p.flag("witnessed")
+	if err != nil {
+		return err
+	}
+	get := a.Ledger.Checkpoint
+	if witnessed {
+		get = a.Witnessed
+	}
+	note, err := get(r.Context(), r.Org())
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/web"
+	"github.com/stelehq/stele/internal/witness"
 	"github.com/stelehq/stele/internal/workos"
 )
 
@@ -49,6 +50,7 @@ type App struct {
 	metrics   *metrics
 	collector collector
 	notices   *notices
+	witness   *witness.Cosigner // nil when no witnesses are named
 	// growing is Streams for the ledger, which is open before and after them.
 	growing atomic.Pointer[stream.Streams]
 }
@@ -77,6 +79,9 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	if err := a.openStreams(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openWitness(); err != nil {
 		return nil, err
 	}
 	if err := a.openSurfaces(ctx); err != nil {
@@ -185,7 +190,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 		return fmt.Errorf("open signer: %w", err)
 	}
 	native := api.New(api.Deps{
-		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas,
+		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas, Witnessed: a.witnessed,
 		Exports: a.Exports, Streams: a.Streams, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
 		PortalPath: web.LaunchTarget, Now: a.cfg.Now,
 	})
@@ -268,6 +273,9 @@ func (a *App) Close() error {
 	}
 	if a.Streams != nil {
 		errs = append(errs, a.Streams.Close())
+	}
+	if a.witness != nil {
+		a.witness.Close()
 	}
 	if a.notices != nil {
 		errs = append(errs, a.notices.Close())

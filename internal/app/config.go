@@ -73,6 +73,11 @@ type Config struct {
 	NotifyWebhook string `help:"URL that is told when a log stream changes its state or lags more than its limit; signed as Standard Webhooks says. Needs --notify-secret." env:"STELE_NOTIFY_WEBHOOK" placeholder:"URL"`
 	NotifySecret  string `help:"Secret that notices are signed with: whsec_ and 24 to 64 bytes in base64. Best set in the environment." env:"STELE_NOTIFY_SECRET" placeholder:"SECRET"`
 
+	// WitnessPolicy is a file that names the witnesses of every log.
+	WitnessPolicy string `help:"File that names witnesses, which counter-sign the checkpoints of every log, and how many of them suffice (C2SP tlog-policy, with the address of each)." env:"STELE_WITNESS_POLICY" type:"path" placeholder:"FILE"`
+	// WitnessEvery is how often logs that have grown are witnessed.
+	WitnessEvery time.Duration `help:"How often the witnesses are asked about logs that have grown." env:"STELE_WITNESS_EVERY" default:"1m" placeholder:"DURATION"`
+
 	// Now is the clock; time.Now when nil. For tests and the demo.
 	Now func() time.Time `kong:"-"`
 	// ShowKey shows the operator the root key that is made when no key opens
@@ -126,6 +131,9 @@ func (c *Config) Validate() error {
 	}
 	if _, err := schema.ParseMode(c.SchemaMode); err != nil {
 		return fmt.Errorf("--schema-mode: %w", err)
+	}
+	if c.WitnessPolicy != "" && c.WitnessEvery < time.Second {
+		return fmt.Errorf("--witness-every: %s is less than a second", c.WitnessEvery)
 	}
 	if err := c.validateStreams(); err != nil {
 		return err

@@ -19,6 +19,7 @@ type metrics struct {
 	sealed                    prometheus.Counter
 	sealing                   prometheus.Histogram
 	queue                     prometheus.Gauge
+	witnessed                 *prometheus.CounterVec // by witness and result
 
 	streamed, streamBytes, dead, skipped *prometheus.CounterVec // by kind
 	attempts                             *prometheus.CounterVec // by kind and result
@@ -57,10 +58,13 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "stele_queue_events", Help: "Events waiting in the pool of the organization that committed last.",
 		}),
 	}
+	m.witnessed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_witness_requests_total", Help: "Requests to witnesses to sign a checkpoint, by witness and result.",
+	}, []string{"witness", "result"})
 	m.countStreams()
 	registry.MustRegister(
 		m.streamed, m.streamBytes, m.dead, m.skipped, m.attempts, m.attempt,
-		m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.sealed, m.sealing, m.queue,
+		m.witnessed, m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.sealed, m.sealing, m.queue,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -86,6 +90,11 @@ func (m *metrics) commit(s ledger.CommitStats) {
 	m.duplicates.Add(float64(s.Duplicates))
 	m.bytes.Add(float64(s.Bytes))
 	m.queue.Set(float64(s.Waiting))
+}
+
+// cosigned is called after each request to a witness.
+func (m *metrics) cosigned(witness string, err error) {
+	m.witnessed.WithLabelValues(witness, result(err)).Inc()
 }
 
 func result(err error) string {
