@@ -237,7 +237,7 @@ var layers = []layer{
 		why: "the native JSON API under /v1",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/erasure", "internal/stream", "internal/server",
+			"internal/auth", "internal/export", "internal/erasure", "internal/retention", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json", "golang.org/x/mod/sumdb"},
 		inTests: []string{
@@ -250,7 +250,7 @@ var layers = []layer{
 		why: "the drop-in API at the root path, for products that already send events",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/stream", "internal/server",
+			"internal/auth", "internal/export", "internal/retention", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json"},
 	},
@@ -279,7 +279,7 @@ var layers = []layer{
 		why: "server-rendered pages",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/erasure", "internal/server",
+			"internal/auth", "internal/export", "internal/erasure", "internal/retention", "internal/server",
 			"internal/stream", "internal/stream/sink", // the table of settings that forms are made from
 			"internal/web/words", "internal/web/logview", "internal/web/complete", "internal/web/palette",
 		},

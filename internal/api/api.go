@@ -18,6 +18,7 @@ import (
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
@@ -37,6 +38,8 @@ type Deps struct {
 	// Witnessed returns the newest checkpoint of a log that a quorum of
 	// witnesses has signed; not_found (audit.Error) when there is none.
 	Witnessed func(ctx context.Context, org string) ([]byte, error)
+	// Retention knows how long entries are kept, and legal holds.
+	Retention *retention.Retention
 	// PublicURL is where clients reach the server, such as
 	// "https://audit.example.com", for links in answers. Empty means the
 	// scheme and host of the request that asks.
@@ -91,6 +94,7 @@ func (a *api) routes() []server.Route {
 		ownKeys = auth.Scoped(auth.RoleAdmin)
 	)
 	routes := append(a.streamRoutes("streams", org+"/streams"), a.streamRoutes("operator_streams", "/v1/streams")...)
+	routes = append(routes, a.retentionRoutes(org)...)
 	return append(routes, []server.Route{
 		{Name: "streams.kinds", Method: get, Pattern: "/v1/stream-kinds", Access: anyKey, Handler: a.listStreamKinds},
 

@@ -13,8 +13,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/server"
 )
@@ -29,6 +32,7 @@ func TestGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := start(t, schema.ModeWarn)
+	h.certify(t)
 	r := &reader{h: h, vars: map[string]string{"STELE": h.url, "KEY": h.root}, used: map[string]bool{}}
 	for _, block := range blocks(string(text)) {
 		r.block(t, block)
@@ -37,6 +41,24 @@ func TestGuide(t *testing.T) {
 		if !r.used[route.Name] {
 			t.Errorf("%s has no example of %s", guide, route.Name)
 		}
+	}
+}
+
+// certify gives the guide's organization the certificate that it shows.
+func (h *host) certify(t *testing.T) {
+	t.Helper()
+	c := retention.Certificate{
+		ID: "certificate_01KJMJ6R3V5Y2W8Q7N3T6B9C4D", Organization: "example", ToSeq: 16384, Removed: 16380, Held: 4, Policy: "365 days",
+		CreatedAt: time.Date(2026, 2, 27, 3, 10, 12, 118e6, time.UTC), Oldest: time.Date(2025, 2, 20, 9, 0, 0, 2e6, time.UTC),
+		Newest: time.Date(2025, 2, 26, 11, 48, 10, 870e6, time.UTC),
+	}
+	var err error
+	c.Note, err = h.ledger.SignNote(h.ledger.Origin("example")+" destruction certificate v1\n{\"id\":\""+c.ID+"\",\"removed\":16380}\n", "example")
+	if err == nil {
+		err = catalog.Save(t.Context(), h.store, "retention_certificate/example/"+c.ID, c, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -295,7 +317,7 @@ func commands(script string) [][]string {
 
 // volatile are texts that differ from run to run.
 var volatile = []struct{ pattern, name string }{
-	{`^(key_|export_|org_|stream_|replay_)?[0-7][0-9A-HJKMNP-TV-Z]{25}$`, "an id"},
+	{`^(key_|export_|org_|stream_|replay_|hold_|erasure_)?[0-7][0-9A-HJKMNP-TV-Z]{25}$`, "an id"},
 }
 
 // differ says where an answer is not what the guide shows; "" when it is.
@@ -360,7 +382,7 @@ func sameText(at, want, got string) bool {
 		}
 	}
 	field := at[strings.LastIndexByte(at, '/')+1:]
-	ours := []string{"received_at", "created_at", "updated_at", "ready_at", "expires_at", "revoked_at", "history_start", "since", "frozen_at", "ended_at", "last_success_at"}
+	ours := []string{"received_at", "created_at", "updated_at", "ready_at", "expires_at", "revoked_at", "history_start", "since", "frozen_at", "ended_at", "last_success_at", "at", "lifted_at"}
 	return slices.Contains(ours, field) && len(want) == len(got) && strings.HasPrefix(got, "20")
 }
 

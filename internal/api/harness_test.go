@@ -21,10 +21,13 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/storetest"
@@ -47,6 +50,7 @@ type host struct {
 	client  *http.Client
 	log     *lockedBuffer
 
+	retention *retention.Retention
 	followers *stream.Streams
 	siem      *siem
 
@@ -66,6 +70,20 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+// Record implements retention.Journal.
+func (h *host) Record(ctx context.Context, org string, e audit.Event) error {
+	ev, err := event.FromAudit(&e)
+	if err != nil {
+		return err
+	}
+	b := ledger.NewBatch(org)
+	if err := b.Add(ev); err != nil {
+		return err
+	}
+	_, err = h.ledger.Append(ctx, b)
+	return err
+}
 
 // now is the server's clock.
 func (h *host) now() time.Time {
@@ -96,9 +114,21 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	h.catalog = catalog.New(h.store, h.now)
 	skey, err := ledger.GenerateKey("stele.example.com")
 	must(err)
-	h.ledger, err = ledger.Open(ctx, ledger.Config{Store: h.store, KV: h.store, Signer: skey, Now: h.now, Logger: logger})
+	h.ledger, err = ledger.Open(ctx, ledger.Config{
+		Store: h.store, KV: h.store, Signer: skey, Now: h.now, Logger: logger,
+		Shows: func(org string) (func(*event.Entry) bool, error) {
+			k, err := h.retention.Keep(org, h.now())
+			return k.Shows, err
+		},
+	})
 	must(err)
 	t.Cleanup(func() { _ = h.ledger.Close() })
+	h.retention = retention.Open(retention.Config{
+		KV: h.store, Catalog: h.catalog, Store: h.store, Engine: h.store, Log: h.ledger, Journal: h, Server: "stele test", Now: h.now,
+		Logger: logger,
+	})
+	t.Cleanup(func() { _ = h.retention.Close() })
+	h.store.SetKeeper(h.retention.Keep)
 	h.schemas, err = schema.Open(ctx, h.store, mode, h.now)
 	must(err)
 	h.auth, err = auth.New(h.catalog, h.root)
@@ -113,7 +143,7 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	h.streams(t, logger)
 	deps := Deps{
 		Streams: h.followers, Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
-		Schemas: h.schemas, Exports: h.exports, Now: h.now,
+		Schemas: h.schemas, Exports: h.exports, Retention: h.retention, Now: h.now,
 		PortalPath: func(token string) string { return "/portal/launch?token=" + token },
 	}
 	for _, change := range change {

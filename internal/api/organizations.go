@@ -161,7 +161,7 @@ func (a *api) updateOrganization(w http.ResponseWriter, r *server.Request) error
 	if err := server.DecodeJSON(r, &change); err != nil {
 		return err
 	}
-	o, err := a.Catalog.UpdateOrganization(r.Context(), r.Org(), change.apply)
+	o, err := a.Retention.Update(r.Context(), r.Org(), askedBy(r), change.apply)
 	if err != nil {
 		return err
 	}
@@ -189,6 +189,9 @@ func (a *api) deleteOrganization(w http.ResponseWriter, r *server.Request) error
 		return err
 	}
 	ctx, org := r.Context(), r.Org()
+	if err := a.Retention.CheckDelete(ctx, org); err != nil {
+		return err
+	}
 	if err := a.confirmed(r, p); err != nil {
 		return err
 	}
@@ -203,6 +206,9 @@ func (a *api) deleteOrganization(w http.ResponseWriter, r *server.Request) error
 		return err
 	}
 	if err := a.Exports.DropOrganization(ctx, org); err != nil {
+		return err
+	}
+	if err := a.Retention.DropOrganization(ctx, org); err != nil {
 		return err
 	}
 	if err := a.Ledger.Drop(ctx, org); err != nil {

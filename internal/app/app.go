@@ -22,6 +22,7 @@ import (
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/pebblestore"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
@@ -41,7 +42,9 @@ type App struct {
 	Exports *export.Exports
 	Auth    *auth.Authenticator
 	Streams *stream.Streams
-	Server  *server.Server
+	// Retention says what is kept. It removes only while Serve runs.
+	Retention *retention.Retention
+	Server    *server.Server
 
 	engine    search.Engine // Store, or what the configuration puts before it
 	cfg       Config
@@ -53,6 +56,8 @@ type App struct {
 	witness   *witness.Cosigner // nil when no witnesses are named
 	// growing is Streams for the ledger, which is open before and after them.
 	growing atomic.Pointer[stream.Streams]
+	// keeping is Retention for the store and the ledger, in the same way.
+	keeping atomic.Pointer[retention.Retention]
 }
 
 // Open opens the data directory and wires everything. Close ends it.
@@ -75,6 +80,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := a.openLog(ctx); err != nil {
 		return nil, err
 	}
+	a.openRetention()
 	if err := a.openReaders(ctx); err != nil {
 		return nil, err
 	}
@@ -109,6 +115,7 @@ func (a *App) openLog(ctx context.Context) error {
 		return fmt.Errorf("open %s: %w", a.cfg.Data, err)
 	}
 	a.metrics.watchStore(a.Store)
+	a.Store.SetKeeper(a.keep)
 	a.engine = a.Store
 	if a.cfg.WrapEngine != nil {
 		a.engine = a.cfg.WrapEngine(a.Store)
@@ -126,6 +133,7 @@ func (a *App) openLog(ctx context.Context) error {
 		Store: a.Store, KV: a.Store, Signer: key, Name: a.cfg.Name,
 		Now: a.cfg.Now, Logger: a.cfg.Logger,
 		IdempotencyWindow: a.cfg.IdempotencyWindow,
+		Shows:             a.shows,
 		OnCommit: func(s ledger.CommitStats) {
 			a.metrics.commit(s)
 			if s.Err == nil && s.Events > 0 {
@@ -191,12 +199,12 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	}
 	native := api.New(api.Deps{
 		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas, Witnessed: a.witnessed,
-		Exports: a.Exports, Streams: a.Streams, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
+		Exports: a.Exports, Streams: a.Streams, Retention: a.Retention, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
 		PortalPath: web.LaunchTarget, Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Streams: a.Streams, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
+		Exports: a.Exports, Streams: a.Streams, Retention: a.Retention, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 		PortalURL: func(token string) string { return a.PublicURL() + web.LaunchTarget(token) },
 	})
 	brand, err := a.cfg.brand()
@@ -252,6 +260,7 @@ func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		})
 	}
+	a.Retention.Start()
 	idle, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watchMemory(idle) })
@@ -276,6 +285,9 @@ func (a *App) Close() error {
 	}
 	if a.witness != nil {
 		a.witness.Close()
+	}
+	if a.Retention != nil {
+		errs = append(errs, a.Retention.Close())
 	}
 	if a.notices != nil {
 		errs = append(errs, a.notices.Close())

@@ -24,6 +24,10 @@ type metrics struct {
 	streamed, streamBytes, dead, skipped *prometheus.CounterVec // by kind
 	attempts                             *prometheus.CounterVec // by kind and result
 	attempt                              *prometheus.HistogramVec
+
+	retired  prometheus.Counter
+	removals *prometheus.CounterVec // by result
+	removal  prometheus.Histogram
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -62,7 +66,9 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		Name: "stele_witness_requests_total", Help: "Requests to witnesses to sign a checkpoint, by witness and result.",
 	}, []string{"witness", "result"})
 	m.countStreams()
+	m.countRetention()
 	registry.MustRegister(
+		m.retired, m.removals, m.removal,
 		m.streamed, m.streamBytes, m.dead, m.skipped, m.attempts, m.attempt,
 		m.witnessed, m.events, m.duplicates, m.bytes, m.commits, m.failures, m.seconds, m.size, m.sealed, m.sealing, m.queue,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -99,7 +99,7 @@ func noHold(id string) *audit.Error {
 
 // CreateHold makes a hold, in force when it returns. Errors for the caller:
 // invalid_request naming the field (/name, /query, /reason, /ends_at),
-// invalid_query for the query, too_large when there are MaxHolds in force,
+// invalid_query for the query, conflict when there are MaxHolds in force,
 // not_found.
 func (r *Retention) CreateHold(ctx context.Context, org string, spec HoldSpec, by Who) (*Hold, error) {
 	query, err := parseHoldQuery(spec.Query)
@@ -132,7 +132,7 @@ func (r *Retention) CreateHold(ctx context.Context, org string, spec HoldSpec, b
 		}
 	}
 	if len(h.Before) >= MaxHolds {
-		return nil, audit.Errorf(audit.CodeTooLarge, "there are %d holds in force, more are not possible; lift those that are not needed any more", MaxHolds)
+		return nil, audit.Errorf(audit.CodeConflict, "there are %d holds in force, and more are not possible; lift those that are not needed any more", MaxHolds)
 	}
 	return h, r.saveHold(ctx, h, 0, ActionHoldCreated, by, holdMetadata(h))
 }

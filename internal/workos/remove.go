@@ -22,6 +22,9 @@ func (w *dropIn) deleteOrganization(rw http.ResponseWriter, r *server.Request) e
 	if err := w.mustBeEmpty(ctx, org); err != nil {
 		return err
 	}
+	if err := w.Retention.CheckDelete(ctx, org); err != nil {
+		return err
+	}
 	if err := w.setState(ctx, org, catalog.StateDisabled); err != nil {
 		return err
 	}
@@ -32,6 +35,9 @@ func (w *dropIn) deleteOrganization(rw http.ResponseWriter, r *server.Request) e
 		return err
 	}
 	if err := w.Exports.DropOrganization(ctx, org); err != nil {
+		return err
+	}
+	if err := w.Retention.DropOrganization(ctx, org); err != nil {
 		return err
 	}
 	if err := w.Catalog.DeleteOrganization(ctx, org); err != nil {

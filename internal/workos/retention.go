@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/server"
 )
 
@@ -70,7 +71,8 @@ func (w *dropIn) setRetention(rw http.ResponseWriter, r *server.Request) error {
 	if f.failed() {
 		return unprocessable(*f.faults...)
 	}
-	updated, err := w.Catalog.UpdateOrganization(r.Context(), r.Org(), func(o *catalog.Organization) error {
+	by := retention.Key(r.Identity.KeyID, r.Identity.KeyName)
+	updated, err := w.Retention.Update(r.Context(), r.Org(), by, func(o *catalog.Organization) error {
 		o.RetentionDays = days
 		return nil
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/stream"
@@ -31,7 +32,9 @@ type Deps struct {
 	Schemas *schema.Registry
 	Exports *export.Exports
 	Streams *stream.Streams
-	Signer  *auth.Signer
+	// Retention is how changes of it are made and recorded.
+	Retention *retention.Retention
+	Signer    *auth.Signer
 	// PortalURL is the address under which a portal token opens the portal.
 	PortalURL func(token string) string
 	// PublicURL is how clients reach the server, such as
