@@ -126,9 +126,9 @@ func swap(name, old, with string) func(testing.TB, *evidence) {
 	}
 }
 
-// nodeOf is the line of an entry in the tree.
-func nodeOf(lines []string, seq int) int {
-	return slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, fmt.Sprintf(`{"seq":%d,`, seq)) })
+// nodeOf is the line of the tampered row's entry in the tree.
+func nodeOf(lines []string) int {
+	return slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, `{"seq":37,`) })
 }
 
 // subtree is the line of a subtree that begins there.
@@ -178,7 +178,7 @@ func treeTamperings() []tampering {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lines[nodeOf(lines, seq)] = string(line)
+			lines[nodeOf(lines)] = string(line)
 			return lines
 		})
 	}
@@ -186,7 +186,7 @@ func treeTamperings() []tampering {
 	hidden := func(why audit.Why) func(t testing.TB, ev *evidence) {
 		return func(t testing.TB, ev *evidence) {
 			ev.everywhere(t, slices.Delete(slices.Clone(ev.entries), aRow, aRow+1), func(lines []string) []string {
-				lines[nodeOf(lines, seq)] = string(audit.AppendEvidenceSubtree(nil, seq, 0, audit.LeafHash(ev.log.records[seq]), why))
+				lines[nodeOf(lines)] = string(audit.AppendEvidenceSubtree(nil, seq, 0, audit.LeafHash(ev.log.records[seq]), why))
 				return lines
 			})
 		}
@@ -205,8 +205,8 @@ func treeTamperings() []tampering {
 		e.ErasedAt = time.UnixMilli(1_772_000_050_500)
 		rows[aRow] = &e
 		ev.everywhere(t, rows, func(lines []string) []string {
-			lines[nodeOf(lines, seq)], _, _ = strings.Cut(lines[nodeOf(lines, seq)], `,"salt"`)
-			lines[nodeOf(lines, seq)] += "}\n"
+			lines[nodeOf(lines)], _, _ = strings.Cut(lines[nodeOf(lines)], `,"salt"`)
+			lines[nodeOf(lines)] += "}\n"
 			return lines
 		})
 	}
@@ -225,7 +225,7 @@ func treeTamperings() []tampering {
 		{"erased marker faked, manifest fitted", then(erased, (*evidence).fit), audit.CheckManifest, unsigned, ""},
 		{"erased marker faked, the salt left", then(erased, func(ev *evidence, t testing.TB) {
 			ev.lines("proof/tree.jsonl", func(lines []string) []string {
-				lines[nodeOf(lines, seq)] = string(appendNode(t, nil, ev.log, seq))
+				lines[nodeOf(lines)] = string(appendNode(t, nil, ev.log, seq))
 				return lines
 			})
 		}), audit.CheckDetails, "entries.jsonl, line 3 (entry 37): it says that its details were erased, but", ""},
@@ -234,33 +234,33 @@ func treeTamperings() []tampering {
 		}, audit.CheckDetails, "(entry 33): it says that its details were erased, but it has a name", ""},
 		{"salt removed", func(t testing.TB, ev *evidence) {
 			ev.lines("proof/tree.jsonl", func(lines []string) []string {
-				lines[nodeOf(lines, seq)], _, _ = strings.Cut(lines[nodeOf(lines, seq)], `,"salt"`)
-				lines[nodeOf(lines, seq)] += "}\n"
+				lines[nodeOf(lines)], _, _ = strings.Cut(lines[nodeOf(lines)], `,"salt"`)
+				lines[nodeOf(lines)] += "}\n"
 				return lines
 			})
 		}, audit.CheckDetails, "(entry 37): it does not say that its details were erased", ""},
 		{"salt of another", inTree(func(lines []string) []string {
-			at := nodeOf(lines, seq)
+			at := nodeOf(lines)
 			lines[at] = lines[at][:len(lines[at])-27] + "AAAAAAAAAAAAAAAAAAAAAA==\"}\n"
 			return lines
 		}), audit.CheckDetails, "(entry 37): a name, metadata or the context is not what was recorded", ""},
 		{"record edited in the tree alone", inTree(func(lines []string) []string {
-			lines[nodeOf(lines, seq)] = strings.Replace(lines[nodeOf(lines, seq)], "user 37", "user 73", 1)
+			lines[nodeOf(lines)] = strings.Replace(lines[nodeOf(lines)], "user 37", "user 73", 1)
 			return lines
 		}), audit.CheckRecord, "entries.jsonl, line 3 (entry 37): actor is not what its record says", "proof/tree.jsonl: " + unlisted},
 		{"record that is no JSON", inTree(func(lines []string) []string {
-			lines[nodeOf(lines, seq)] = `{"seq":37,"record":"{","salt":"AAAAAAAAAAAAAAAAAAAAAA=="}` + "\n"
+			lines[nodeOf(lines)] = `{"seq":37,"record":"{","salt":"AAAAAAAAAAAAAAAAAAAAAA=="}` + "\n"
 			return lines
 		}), audit.CheckRecord, "(entry 37): the record cannot be read", ""},
 		{"record in another form", inTree(func(lines []string) []string {
-			lines[nodeOf(lines, seq)] = strings.Replace(lines[nodeOf(lines, seq)], `:{\"id\"`, `: {\"id\"`, 1)
+			lines[nodeOf(lines)] = strings.Replace(lines[nodeOf(lines)], `:{\"id\"`, `: {\"id\"`, 1)
 			return lines
 		}), audit.CheckRecord, "(entry 37): the record is not written as canonical JSON", ""},
 		{"line of the tree dropped", inTree(func(lines []string) []string {
-			return slices.Delete(lines, nodeOf(lines, seq), nodeOf(lines, seq)+1)
+			return slices.Delete(lines, nodeOf(lines), nodeOf(lines)+1)
 		}), audit.CheckTree, "it begins at entry 38, and the line before ends before entry 37", ""},
 		{"line of the tree twice", inTree(func(lines []string) []string {
-			return slices.Insert(lines, nodeOf(lines, seq), lines[nodeOf(lines, seq)])
+			return slices.Insert(lines, nodeOf(lines), lines[nodeOf(lines)])
 		}), audit.CheckTree, "it begins at entry 37, and the line before ends before entry 38", ""},
 		{"end of the tree dropped", inTree(func(lines []string) []string { return lines[:len(lines)-1] }), audit.CheckTree, "it ends before entry 96, and the checkpoint is of 100", ""},
 		{"more than the tree", inTree(func(lines []string) []string {

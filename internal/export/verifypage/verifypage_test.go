@@ -22,7 +22,7 @@ const shared = "../../web/static/"
 func TestPage(t *testing.T) {
 	want := build(t)
 	if *update {
-		if err := os.WriteFile("verify.html", want, 0o644); err != nil { //nolint:gosec // a source file
+		if err := os.WriteFile("verify.html", want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
