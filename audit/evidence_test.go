@@ -206,7 +206,7 @@ func TestEvidenceSentences(t *testing.T) {
 		t.Error(diff)
 	}
 	want = []string{
-		"Whose key it is: anybody can put a key into a file. Compare it with the one that you know the product by, or verify again with that: " + x.log.logKey,
+		"Whose key it is: anybody can put a key into a file. Compare it with the one that the product gives, or give that one to the verifier. The key in the file is " + x.log.logKey,
 		"That what was left out does not match the filter action:api_key.created: of those entries only hashes are here.",
 		"That the range is all that was received in the period: of the entries around it only hashes are here.",
 		"That what was removed was due: only hashes are left of it. The server signs a certificate of each removal.",

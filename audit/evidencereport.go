@@ -97,7 +97,7 @@ func (r *EvidenceReport) NotVerified() []string {
 	m := r.Manifest
 	var said []string
 	if !r.KeyKnown {
-		said = append(said, fmt.Sprintf("Whose key it is: anybody can put a key into a file. Compare it with the one that you know the product by, or verify again with that: %s", m.Vkey))
+		said = append(said, fmt.Sprintf("Whose key it is: anybody can put a key into a file. Compare it with the one that the product gives, or give that one to the verifier. The key in the file is %s", m.Vkey))
 	}
 	if r.Older == nil && r.Kept == nil {
 		said = append(said, "Whether the log is the one that was shown before: nothing older was compared. Keep the checkpoint for next time.")

@@ -1129,7 +1129,7 @@ export function notVerified(report) {
   const said = [];
   if (report.unchecked) said.push("The signatures: this browser cannot check Ed25519. Use a newer one, or stele verify.");
   if (!report.keyKnown) {
-    said.push(`Whose key it is: anybody can put a key into a file. Compare it with the one that you know the product by, or verify again with that: ${m.vkey}`);
+    said.push(`Whose key it is: anybody can put a key into a file. Compare it with the one that the product gives, or give that one to the verifier. The key in the file is ${m.vkey}`);
   }
   if (!report.older && !report.kept) said.push("Whether the log is the one that was shown before: nothing older was compared. Keep the checkpoint for next time.");
   if (report.leftOut) said.push(`That what was left out does not match the filter ${m.filter}: of those entries only hashes are here.`);

@@ -41,7 +41,7 @@ const time = (text) => text.replace("T", " ").replace(/(\.000)?Z$/, " UTC");
 
 function facts(m) {
   const name = ({ name, id }) => (name ? `${name} (${id})` : id);
-  const period = [m.received.from && `from ${time(m.received.from)}`, m.received.to && `before ${time(m.received.to)}`].filter(Boolean).join(" ");
+  const period = [m.received.from && `from ${time(m.received.from)}`, m.received.to && `before ${time(m.received.to)}`].filter(Boolean).join(", ");
   const rows = [
     ["Organization", name(m.organization)],
     ["Log", m.origin],
@@ -60,7 +60,7 @@ function show(report) {
   const parts = [conclude(report)];
   if (sentences.length) parts.push(list("fail", "✕", "What is wrong", sentences));
   if (verified(report).length) parts.push(list("pass", "✓", "What was verified", verified(report)));
-  if (notVerified(report).length) parts.push(list("open", "–", "What was not", notVerified(report)));
+  if (notVerified(report).length) parts.push(list("open", "–", "What was not verified", notVerified(report)));
   if (report.manifest) parts.push(element("section", "stack", element("h2", "", report.problems.length ? "What the file claims to be" : "What it is"), facts(report.manifest)));
   $("result").replaceChildren(...parts);
 }
