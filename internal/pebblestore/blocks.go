@@ -26,10 +26,17 @@ const maxParts = math.MaxUint16
 type sealedBlock struct {
 	org string
 	*block.Header
+	// generation is that of the range's keys: unless it is zero, the block has
+	// marks.
+	generation uint32
+	// removed says that there is no block, since all these entries were removed.
+	// Then of the header only its place is known.
+	removed bool
 	// newest is the newest occurred_at of this block and all before it.
 	newest int64
 	// filter is kept once it was read, as long as there is room for filters.
 	filter atomic.Pointer[block.Filter]
+	marks  atomic.Pointer[marks] // likewise
 	// damage says why the block cannot be read; then of the header only its place
 	// is known.
 	damage *CorruptError
@@ -48,6 +55,14 @@ func damagedBlock(org string, from, to uint64, err error) *sealedBlock {
 	}
 }
 
+// removedBlock stands in a view for entries that were removed.
+func removedBlock(org string, from, to uint64) *sealedBlock {
+	return &sealedBlock{
+		org: org, removed: true,
+		Header: &block.Header{FirstSeq: from, Rows: int(to - from), MinOccurred: math.MaxInt64, MaxOccurred: math.MinInt64}, //nolint:gosec // in memory only
+	}
+}
+
 // end is the seq after the last entry.
 func (b *sealedBlock) end() uint64 { return b.FirstSeq + uint64(b.Rows) } //nolint:gosec // 1..block.MaxRows
 
@@ -57,11 +72,15 @@ func (b *sealedBlock) memory() int64 {
 	if f := b.filter.Load(); f != nil {
 		n += f.MemoryBytes()
 	}
+	if m := b.marks.Load(); m != nil {
+		n += m.memory()
+	}
 	return int64(n)
 }
 
-// sealedView is the blocks of a log at one moment: one after the other, without a
-// gap, from the first entry. It is immutable.
+// sealedView is the blocks of a log at one moment: one after the other from the
+// first entry, with something in the place of those that were removed or are
+// damaged. It is immutable.
 type sealedView struct {
 	blocks []*sealedBlock
 }
@@ -93,10 +112,15 @@ func (v *sealedView) find(seq uint64) int {
 	return sort.Search(len(v.blocks), func(i int) bool { return v.blocks[i].end() > seq })
 }
 
-// has reports whether there is a block of just these entries.
-func (v *sealedView) has(from, to uint64) bool {
+// has reports whether there is a block of just these entries and of that
+// generation.
+func (v *sealedView) has(from, to uint64, generation uint32) bool {
 	i := v.find(from)
-	return i < len(v.blocks) && v.blocks[i].FirstSeq == from && v.blocks[i].end() == to
+	if i == len(v.blocks) {
+		return false
+	}
+	b := v.blocks[i]
+	return b.FirstSeq == from && b.end() == to && b.generation == generation && !b.removed
 }
 
 // replace returns the view in which blocks take the place of all from the same
@@ -140,25 +164,40 @@ func (x *blockIndex) open(db *pebble.DB, indexBytes, columnBytes int64) {
 	x.readers.max, x.readers.byBlock = columnBytes, map[*sealedBlock]*list.Element{}
 }
 
-// sealedEnd returns the seq of a log's first entry that is not in a block, from
-// the last block alone.
-func sealedEnd(db pebble.Reader, org string) (end uint64, err error) {
-	prefix := appendOrgKey(nil, kindBlock, org)
+// sealedEnd returns the seq of a log's first entry that is not in a block and was
+// not removed, from the last block and the last gap alone.
+func sealedEnd(db pebble.Reader, org string) (uint64, error) {
+	var end, removed uint64
+	err := lastRow(db, appendOrgKey(nil, kindBlock, org), func(key, value []byte) error {
+		b, err := decodeBlock(org, key, value)
+		if err == nil {
+			end = b.end()
+		}
+		return err
+	})
+	if err == nil {
+		err = lastRow(db, appendOrgKey(nil, kindGap, org), func(key, value []byte) error {
+			g, err := decodeGap(key, value)
+			removed = g.to
+			return err
+		})
+	}
+	return max(end, removed), err
+}
+
+// lastRow calls fn with the last row whose key begins with prefix, if there is one.
+func lastRow(db pebble.Reader, prefix []byte, fn func(key, value []byte) error) error {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if it.Last() {
 		var value []byte
-		var h *block.Header
 		if value, err = it.ValueAndErr(); err == nil {
-			h, err = decodeHeader(it.Key(), value)
-		}
-		if err == nil {
-			end = (&sealedBlock{Header: h}).end()
+			err = fn(it.Key(), value)
 		}
 	}
-	return end, errors.Join(err, it.Error(), it.Close())
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 // sealed is the part of an orgLog that is about blocks.
@@ -270,43 +309,76 @@ func (x *blockIndex) evict(keep *orgLog) {
 	x.used.Store(used)
 }
 
-// loadView reads the headers of a log's blocks. Those that cannot be read, or are
-// missing between others, are in the view as damaged.
+// loadView reads the headers of a log's blocks, and what was removed between them.
+// Those that cannot be read, or are missing between others, are in the view as
+// damaged.
 func loadView(db pebble.Reader, org string) (*sealedView, error) {
-	v := &sealedView{}
-	var broken error // of the header at from, whose end is not known yet
-	var from uint64
-	upTo := func(seq uint64) {
-		if seq > v.end() {
-			v.blocks = append(v.blocks, damagedBlock(org, v.end(), seq, broken))
-		}
-		broken = nil
+	l := viewLoad{org: org, view: &sealedView{}}
+	var err error
+	if l.gaps, err = readGaps(db, org); err == nil {
+		prefix := appendOrgKey(nil, kindBlock, org)
+		err = eachRowIn(db, prefix, prefixEnd(prefix), l.block)
 	}
-	prefix := appendOrgKey(nil, kindBlock, org)
-	err := eachRowIn(db, prefix, prefixEnd(prefix), func(key, value []byte) error {
-		first, ok := keyNumber(key)
-		if !ok || first < v.end() {
-			return corrupt(org, first, v.end(), "blocks do not follow each other", nil)
-		}
-		upTo(first)
-		h, err := decodeHeader(key, value)
-		if err != nil {
-			broken, from = err, first
-			return nil //nolint:nilerr // the view has it
-		}
-		v.blocks = append(v.blocks, &sealedBlock{org: org, Header: h})
-		return nil
-	})
-	if err == nil && broken != nil {
+	if err == nil && l.broken != nil {
 		var end uint64
-		end, err = endByParts(db, org, from)
-		upTo(end)
+		end, err = endByParts(db, org, l.brokenAt)
+		l.upTo(end)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read blocks: %w", err)
 	}
-	v.age(0)
-	return v, nil
+	if n := len(l.gaps); n > 0 {
+		l.upTo(l.gaps[n-1].to)
+	}
+	l.view.age(0)
+	return l.view, nil
+}
+
+// viewLoad is a view that is being read.
+type viewLoad struct {
+	org  string
+	view *sealedView
+	gaps []gap // those not in the view yet
+
+	broken   error // of the header at brokenAt, whose end is not known yet
+	brokenAt uint64
+}
+
+func (l *viewLoad) block(key, value []byte) error {
+	first, ok := keyNumber(key)
+	if !ok || first < l.view.end() {
+		return corrupt(l.org, first, l.view.end(), "blocks do not follow each other", nil)
+	}
+	l.upTo(first)
+	b, err := decodeBlock(l.org, key, value)
+	if err != nil {
+		l.broken, l.brokenAt = err, first
+		return nil //nolint:nilerr // the view has it
+	}
+	l.view.blocks = append(l.view.blocks, b)
+	return nil
+}
+
+// upTo fills the view up to seq with what was removed, and what is damaged or
+// missing.
+func (l *viewLoad) upTo(seq uint64) {
+	for v := l.view; v.end() < seq; {
+		from, to := v.end(), seq
+		for len(l.gaps) > 0 && l.gaps[0].to <= from {
+			l.gaps = l.gaps[1:]
+		}
+		switch {
+		case len(l.gaps) == 0:
+		case l.gaps[0].from <= from:
+			v.blocks = append(v.blocks, removedBlock(l.org, from, min(to, l.gaps[0].to)))
+			continue
+		default:
+			to = min(to, l.gaps[0].from)
+		}
+		v.blocks = append(v.blocks, damagedBlock(l.org, from, to, l.broken))
+		l.broken = nil
+	}
+	l.broken = nil
 }
 
 // endByParts finds out where a block ends whose header cannot be read.
@@ -314,7 +386,7 @@ func endByParts(db pebble.Reader, org string, first uint64) (uint64, error) {
 	end := first + 1
 	prefix := appendSeqKey(nil, kindPart, org, first)
 	err := eachRowIn(db, prefix, prefixEnd(prefix), func(key, _ []byte) error {
-		if len(key) == len(prefix)+4 {
+		if len(key) >= len(prefix)+4 {
 			end = max(end, first+uint64(binary.BigEndian.Uint16(key[len(prefix):])))
 		}
 		return nil
@@ -322,26 +394,39 @@ func endByParts(db pebble.Reader, org string, first uint64) (uint64, error) {
 	return end, err
 }
 
-// encodeHeader and decodeHeader are the value of a block: its header, sealed under
-// its key.
-func encodeHeader(key, header []byte) []byte {
-	value := append(make([]byte, 0, 1+len(header)+sumBytes), valueVersion)
+// encodeHeader and decodeBlock are the value of a block: its header, sealed under
+// its key, and before that its generation unless that is zero.
+func encodeHeader(key, header []byte, generation uint32) []byte {
+	value := append(make([]byte, 0, 1+4+len(header)+sumBytes), valueVersion)
+	if generation > 0 {
+		value[0] = rewrittenVersion
+		value = binary.LittleEndian.AppendUint32(value, generation)
+	}
 	return seal(key, append(value, header...), 0)
 }
 
-func decodeHeader(key, value []byte) (*block.Header, error) {
-	b, err := unseal(key, value)
+func decodeBlock(org string, key, value []byte) (*sealedBlock, error) {
+	body, version, err := unsealAny(key, value)
 	if err != nil {
 		return nil, err
 	}
-	h, err := block.ParseHeader(b)
-	if err != nil {
+	b := &sealedBlock{org: org}
+	switch {
+	case version == rewrittenVersion && len(body) > 4:
+		b.generation, body = binary.LittleEndian.Uint32(body), body[4:]
+		if b.generation == 0 {
+			return nil, errGeneration
+		}
+	case version != valueVersion:
+		return nil, errVersion(version)
+	}
+	if b.Header, err = block.ParseHeader(body); err != nil {
 		return nil, err
 	}
-	if first, ok := keyNumber(key); !ok || first != h.FirstSeq {
-		return nil, fmt.Errorf("it begins with seq %d", h.FirstSeq)
+	if first, ok := keyNumber(key); !ok || first != b.FirstSeq {
+		return nil, fmt.Errorf("it begins with seq %d", b.FirstSeq)
 	}
-	return h, nil
+	return b, nil
 }
 
 // errMoved says that a block is no longer where it was: other blocks have its
@@ -353,7 +438,7 @@ func (x *blockIndex) fetch(b *sealedBlock) func(part int) ([]byte, error) { retu
 
 func fetchPart(db pebble.Reader, b *sealedBlock) func(part int) ([]byte, error) {
 	return func(part int) ([]byte, error) {
-		value, closer, err := db.Get(partKey(nil, b.org, b.Header, part))
+		value, closer, err := db.Get(partKey(nil, b.org, b.Header, b.generation, part))
 		if errors.Is(err, pebble.ErrNotFound) {
 			return nil, errMoved
 		}

@@ -42,7 +42,8 @@ type checker struct {
 type checkedLog struct {
 	head       *head
 	next       uint64 // the seq that the next run should begin with
-	receivedAt int64  // of the last entry seen
+	seen       uint64 // the seq after the last entry seen
+	receivedAt int64  // of that one
 	newest     int64  // occurred_at of all entries seen
 	// damaged is a run that could not be read, until the next one shows how far
 	// it should have gone.
@@ -51,12 +52,17 @@ type checkedLog struct {
 	nodes   [maxLevel + 1]uint64
 	// parts is the number of parts of each block.
 	parts map[partsOf]int
+	// gaps are what was removed, rewritten the keys of ranges out of which
+	// something was taken.
+	gaps      []gap
+	rewritten map[uint64]*rangeKeys
 }
 
 // partsOf is what the keys of a block's parts begin with, after the organization.
 type partsOf struct {
-	first uint64
-	rows  uint16
+	first      uint64
+	rows       uint16
+	generation uint32
 }
 
 // checkedWindow is a closed window and what was seen of its chunks.
@@ -74,10 +80,12 @@ func (c *checker) all(ctx context.Context) error {
 		look func(key, value []byte) error
 	}{
 		{kindHead, c.head},
+		{kindGap, c.gap},
+		{kindKeys, c.keys},
 		{kindBlock, c.block},
 		{kindPart, c.part},
 		{kindRun, c.run},
-		{kindKeys, c.keys},
+		{kindTile, c.tile},
 		{kindNode, c.node},
 		{kindFilter, c.filter},
 		{kindChunk, c.chunk},
@@ -118,7 +126,9 @@ func (c *checker) head(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	c.logs[string(key[2:])] = &checkedLog{head: h, receivedAt: math.MinInt64, newest: math.MinInt64, parts: map[partsOf]int{}}
+	c.logs[string(key[2:])] = &checkedLog{
+		head: h, receivedAt: math.MinInt64, newest: math.MinInt64, parts: map[partsOf]int{}, rewritten: map[uint64]*rangeKeys{},
+	}
 	return nil
 }
 
@@ -132,22 +142,26 @@ func (c *checker) block(key, value []byte) error {
 	if log.damaged != nil {
 		c.reportDamaged(log, first)
 	}
-	if first > log.next {
-		c.report(corrupt(org, log.next, first, "missing", nil))
-	}
-	h, err := decodeHeader(key, value)
+	c.missing(org, log, first)
+	b, err := decodeBlock(org, key, value)
 	if err != nil {
 		log.damaged = corrupt(org, first, first+1, "block", err)
 		return nil
 	}
-	b := &sealedBlock{org: org, Header: h}
-	log.parts[partsOf{first, uint16(h.Rows)}] = h.Parts //nolint:gosec // at most block.MaxRows
+	h := b.Header
+	log.parts[partsOf{first, uint16(h.Rows), b.generation}] = h.Parts //nolint:gosec // at most block.MaxRows
 	before, size := log.next, log.head.Size
-	log.next = max(log.next, b.end())
-	if err := block.NewReader(h, fetchPart(c.db, b)).Check(); err != nil {
+	log.next, log.seen = max(log.next, b.end()), b.end()
+	err = block.NewReader(h, fetchPart(c.db, b)).Check()
+	if err == nil {
+		err = c.marks(log, b)
+	}
+	if err != nil {
 		return corrupt(org, first, b.end(), "block", err)
 	}
 	switch {
+	case log.removed(first, b.end()):
+		return corrupt(org, first, b.end(), "in the store though it was removed", nil)
 	case first < before:
 		return corrupt(org, first, b.end(), "in the store twice", nil)
 	case b.end() > size:
@@ -166,10 +180,16 @@ func (c *checker) block(key, value []byte) error {
 func (c *checker) part(key, _ []byte) error {
 	_, log, tail, err := c.logKey(key, 8+2+2)
 	if err != nil {
-		return err
+		if _, log, tail, err = c.logKey(key, 8+2+2+4); err != nil {
+			return err
+		}
 	}
-	of := partsOf{binary.BigEndian.Uint64(tail), binary.BigEndian.Uint16(tail[8:])}
-	if n := int(binary.BigEndian.Uint16(tail[10:])); n <= block.HeaderPart || n >= log.parts[of] {
+	of := partsOf{first: binary.BigEndian.Uint64(tail), rows: binary.BigEndian.Uint16(tail[8:])}
+	lowest := block.HeaderPart + 1
+	if len(tail) > 12 {
+		of.generation, lowest = binary.BigEndian.Uint32(tail[12:]), markPart
+	}
+	if n := int(binary.BigEndian.Uint16(tail[10:])); n < lowest || n >= log.parts[of] {
 		return errors.New("part of no block")
 	}
 	return nil
@@ -184,9 +204,7 @@ func (c *checker) run(key, value []byte) error {
 	if log.damaged != nil {
 		c.reportDamaged(log, first)
 	}
-	if first > log.next {
-		c.report(corrupt(org, log.next, first, "missing", nil))
-	}
+	c.missing(org, log, first)
 	err = r.open(key, value)
 	if err == nil {
 		err = r.unpack()
@@ -196,8 +214,10 @@ func (c *checker) run(key, value []byte) error {
 		return nil
 	}
 	before := log.next
-	log.next = max(log.next, r.end())
+	log.next, log.seen = max(log.next, r.end()), r.end()
 	switch {
+	case log.removed(first, r.end()):
+		return corrupt(org, first, r.end(), "in the store though it was removed", nil)
 	case first < before:
 		return corrupt(org, first, r.end(), "in the store twice", nil)
 	case r.end() > log.head.Size:
@@ -241,12 +261,14 @@ func (c *checker) keys(key, value []byte) error {
 		return err
 	}
 	block := binary.BigEndian.Uint64(tail)
-	if block != log.keys {
-		c.report(corrupt(org, log.keys*ledger.BlockSize, block*ledger.BlockSize, "missing keys", nil))
-	}
+	c.missingKeys(org, log, block)
 	log.keys = block + 1
-	if _, err := decodeKeys(key, value); err != nil {
+	k, err := decodeKeys(key, value)
+	if err != nil {
 		return corrupt(org, block*ledger.BlockSize, (block+1)*ledger.BlockSize, "keys", err)
+	}
+	if k.generation > 0 {
+		log.rewritten[block] = k
 	}
 	return nil
 }
@@ -358,15 +380,11 @@ func (c *checker) ends() {
 		if log.damaged != nil {
 			c.reportDamaged(log, size)
 		}
-		if log.next < size {
-			c.report(corrupt(org, log.next, size, "missing", nil))
-		}
-		if size > 0 && log.next == size && log.receivedAt != log.head.ReceivedAt {
+		c.missing(org, log, size)
+		if size > 0 && log.seen == size && log.receivedAt != log.head.ReceivedAt {
 			c.report(corrupt(org, size-1, size, "received at another time than the head says", nil))
 		}
-		if blocks := (size + ledger.BlockSize - 1) / ledger.BlockSize; log.keys < blocks {
-			c.report(corrupt(org, log.keys*ledger.BlockSize, blocks*ledger.BlockSize, "missing keys", nil))
-		}
+		c.missingKeys(org, log, (size+ledger.BlockSize-1)/ledger.BlockSize)
 		for level := 1; level <= maxLevel; level++ {
 			if next := log.nodes[level]; next != size>>(8*level) {
 				c.report(corrupt(org, next<<(8*level), size, fmt.Sprintf("hashes of tile level %d: %d of %d", level, next, size>>(8*level)), nil))
@@ -382,7 +400,7 @@ func (c *checker) ends() {
 
 // foreign reports rows of no known kind.
 func (c *checker) foreign() error {
-	const known = "!bcfhkmnprs"
+	const known = "!bcfghkmnprst"
 	it, err := c.db.NewIter(nil)
 	if err != nil {
 		return err

@@ -210,7 +210,7 @@ func (s *Store) encodeCommit(r *request, c *ledger.Commit, cur *head) error {
 	}
 	for i := range c.Blocks {
 		key := keysKey(nil, c.Organization, c.Blocks[i].Block)
-		if err := r.batch.Set(key, encodeKeys(key, c.Blocks[i].Keys), nil); err != nil {
+		if err := r.batch.Set(key, encodeKeys(key, &rangeKeys{Keys: c.Blocks[i].Keys}), nil); err != nil {
 			return err
 		}
 	}

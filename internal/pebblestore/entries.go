@@ -126,7 +126,7 @@ type matched struct {
 	salts  bool
 	fn     func(*event.Entry) bool
 	keys   blockKeys
-	ids    *event.Identifier
+	rest   *completer
 }
 
 func (m *matched) source() blockquery.Source {
@@ -134,25 +134,29 @@ func (m *matched) source() blockquery.Source {
 }
 
 func (m *matched) cipher() (*event.Cipher, error) {
-	return m.keys.cipher(m.s, m.log, m.b.FirstSeq/ledger.BlockSize)
+	c, err := m.keys.cipher(m.s, m.log, m.b.FirstSeq/ledger.BlockSize)
+	if err == nil && m.keys.generation != m.b.generation {
+		err = errMoved
+	}
+	return c, err
 }
 
 // identify prepares for give.
-func (m *matched) identify() error {
-	c, err := m.cipher()
-	if err == nil {
-		m.ids = c.Identifier()
-	}
+func (m *matched) identify() (err error) {
+	m.rest, err = m.completer()
 	return err
 }
 
-// give gives an entry to fn, with what is not in its block.
-func (m *matched) give(e *event.Entry) bool {
-	m.ids.SetID(e)
-	if m.salts {
-		m.ids.SetSalt(e)
+// give gives an entry to fn, with what is not in its block, unless it was removed.
+// It reports false when fn does not want more.
+func (m *matched) give(e *event.Entry) (more bool, err error) {
+	if m.rest.removed(e) {
+		return true, nil
 	}
-	return m.fn(e)
+	if err := m.rest.complete(e); err != nil {
+		return false, err
+	}
+	return m.fn(e), nil
 }
 
 // scan decodes a range of rows, with a reader that is gone afterwards, and gives
@@ -169,8 +173,8 @@ func (m *matched) scan(lo, hi int, desc bool, rows *block.Rows) error {
 		if rows != nil && !rows.Has(int(e.Seq-m.b.FirstSeq)) { //nolint:gosec // within the block
 			continue
 		}
-		if !m.give(e) {
-			return nil
+		if more, err := m.give(e); err != nil || !more {
+			return err
 		}
 	}
 	return nil
@@ -192,8 +196,8 @@ func (m *matched) single(rows *block.Rows, desc bool) error {
 		if scratch, err = m.reader.Row(i, &e, scratch); err != nil {
 			return err
 		}
-		if !m.give(&e) {
-			return nil
+		if more, err := m.give(&e); err != nil || !more {
+			return err
 		}
 	}
 	return nil

@@ -13,9 +13,11 @@ var ErrInUse = errors.New("data directory is in use by another process")
 
 // What is wrong with a value.
 var (
-	errShort    = errors.New("value ends early")
-	errLength   = errors.New("value has the wrong length")
-	errChecksum = errors.New("checksum does not match")
+	errShort      = errors.New("value ends early")
+	errLength     = errors.New("value has the wrong length")
+	errChecksum   = errors.New("checksum does not match")
+	errSalt       = errors.New("the marks of its tile have none")
+	errGeneration = errors.New("no value of this version has generation 0")
 )
 
 func errVersion(v byte) error {
@@ -32,6 +34,8 @@ type CorruptError struct {
 	What           string
 	// Err is what was wrong with the value, nil when it is missing.
 	Err error
+	// generation is that of the block, if it is about one.
+	generation uint32
 }
 
 var _ ledger.DamageError = (*CorruptError)(nil)

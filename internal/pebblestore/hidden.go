@@ -117,7 +117,7 @@ func (s *Store) since(log *orgLog, k *keep, from, to uint64) (uint64, error) {
 	list := view.blocks
 	i := sort.Search(len(list), func(i int) bool {
 		for ; i < len(list); i++ {
-			if list[i].damage == nil { // of others the time is not known, but not later than of the next
+			if list[i].damage == nil && !list[i].removed { // of others the time is not known, but not later than of the next
 				return list[i].LastReceived >= begin
 			}
 		}
@@ -129,9 +129,30 @@ func (s *Store) since(log *orgLog, k *keep, from, to uint64) (uint64, error) {
 	return from, nil
 }
 
-// hidden returns the rows of a block that nobody sees, as k has it: nil for none,
-// and all when there are no others. The rows are not the caller's to change.
+// hidden returns the rows of a block that nobody sees, since they were removed or k
+// has it: nil for none, and all when there are no others. The rows are not the
+// caller's to change.
 func (s *Store) hidden(log *orgLog, b *sealedBlock, k *keep) (rows *block.Rows, all bool, err error) {
+	marks, err := s.blocks.marksOf(b)
+	if err != nil {
+		return nil, false, err
+	}
+	due, all, err := s.due(log, b, k)
+	removed := marks.hidden()
+	if removed == nil || all || err != nil {
+		return due, all, err
+	}
+	rows = &block.Rows{}
+	rows.Reset(b.Rows)
+	rows.Or(removed)
+	if due != nil {
+		rows.Or(due)
+	}
+	return rows, rows.Len() == b.Rows, nil
+}
+
+// due returns the rows of a block that are due and not held, as hidden does.
+func (s *Store) due(log *orgLog, b *sealedBlock, k *keep) (rows *block.Rows, all bool, err error) {
 	if k == nil || b.FirstReceived >= k.before {
 		return nil, false, nil
 	}

@@ -15,6 +15,7 @@ const (
 	kindBlock    = 'b'
 	kindRun      = 'c'
 	kindFilter   = 'f'
+	kindGap      = 'g'
 	kindHead     = 'h'
 	kindKeys     = 'k'
 	kindRecord   = 'm'
@@ -22,17 +23,22 @@ const (
 	kindPart     = 'p'
 	kindReceipts = 'r'
 	kindChunk    = 's'
+	kindTile     = 't'
 )
 
 // logKinds are the kinds of keys that begin with an organization and are removed
 // with it; the head stays, for its incarnation.
-const logKinds = "bcknp"
+const logKinds = "bcgknpt"
 
 // maxOrgBytes is the longest organization that fits a key.
 const maxOrgBytes = 255
 
-// valueVersion is the first byte of every value written here.
-const valueVersion = 1
+// valueVersion is the first byte of most values written here, rewrittenVersion
+// that of headers and keys of ranges out of which something was taken.
+const (
+	valueVersion     = 1
+	rewrittenVersion = 2
+)
 
 // castagnoli is the polynomial that processors compute. The table is made once.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -59,11 +65,24 @@ func blockKey(org string, firstSeq uint64) []byte {
 
 // partKey has the number of rows too: of blocks that begin with the same entry the
 // larger one took the other's place, and whoever still reads that must not be
-// given parts of the new one.
-func partKey(dst []byte, org string, h *block.Header, part int) []byte {
+// given parts of the new one. For the same reason it has the generation, unless
+// that is zero.
+func partKey(dst []byte, org string, h *block.Header, generation uint32, part int) []byte {
 	dst = appendSeqKey(dst, kindPart, org, h.FirstSeq)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(h.Rows)) //nolint:gosec // at most block.MaxRows
-	return binary.BigEndian.AppendUint16(dst, uint16(part))  //nolint:gosec // at most maxParts
+	dst = binary.BigEndian.AppendUint16(dst, uint16(part))   //nolint:gosec // at most maxParts
+	if generation > 0 {
+		dst = binary.BigEndian.AppendUint32(dst, generation)
+	}
+	return dst
+}
+
+func tileKey(org string, tile uint64) []byte {
+	return appendSeqKey(nil, kindTile, org, tile)
+}
+
+func gapKey(org string, from uint64) []byte {
+	return appendSeqKey(nil, kindGap, org, from)
 }
 
 func keysKey(dst []byte, org string, block uint64) []byte {
@@ -136,21 +155,54 @@ func unseal(key, value []byte) ([]byte, error) {
 	return value[1:n], nil
 }
 
-// encodeKeys and decodeKeys are the value of a block's keys.
-func encodeKeys(key []byte, k event.Keys) []byte {
-	value := append([]byte{valueVersion}, k.Salt[:]...)
-	return seal(key, append(value, k.Check[:]...), 0)
+// rangeKeys are the keys of a range of [ledger.BlockSize] entries.
+type rangeKeys struct {
+	event.Keys
+	// generation counts how often something was taken out of the range. The
+	// range's blocks, their parts and the salts of its tiles have the same one.
+	generation uint32
+	// Entries before from have salts of their own, which are stored. The salt key
+	// is that of the others, and none when there are no others.
+	from uint64
 }
 
-func decodeKeys(key, value []byte) (event.Keys, error) {
-	var k event.Keys
-	body, err := unseal(key, value)
+// encodeKeys and decodeKeys are the value of a range's keys.
+func encodeKeys(key []byte, k *rangeKeys) []byte {
+	value := append(make([]byte, 0, 64), valueVersion)
+	if k.generation == 0 {
+		value = append(value, k.Salt[:]...)
+		return seal(key, append(value, k.Check[:]...), 0)
+	}
+	value[0] = rewrittenVersion
+	value = binary.LittleEndian.AppendUint32(value, k.generation)
+	value = binary.LittleEndian.AppendUint64(value, k.from)
+	value = append(value, k.Check[:]...)
+	if k.Salt != [16]byte{} {
+		value = append(value, k.Salt[:]...)
+	}
+	return seal(key, value, 0)
+}
+
+func decodeKeys(key, value []byte) (*rangeKeys, error) {
+	body, version, err := unsealAny(key, value)
 	if err != nil {
-		return k, err
+		return nil, err
 	}
-	if len(body) != len(k.Salt)+len(k.Check) {
-		return k, errLength
+	k := &rangeKeys{}
+	switch {
+	case version == valueVersion && len(body) == 32:
+		copy(k.Check[:], body[copy(k.Salt[:], body):])
+	case version == rewrittenVersion && (len(body) == 28 || len(body) == 44):
+		k.generation, k.from = binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint64(body[4:])
+		body = body[12:]
+		copy(k.Salt[:], body[copy(k.Check[:], body):])
+		if k.generation == 0 {
+			return nil, errGeneration
+		}
+	case version != valueVersion && version != rewrittenVersion:
+		return nil, errVersion(version)
+	default:
+		return nil, errLength
 	}
-	copy(k.Check[:], body[copy(k.Salt[:], body):])
 	return k, nil
 }

@@ -18,8 +18,9 @@ import (
 )
 
 // format is the newest format this program writes and reads. A store of format 1
-// has no blocks; it becomes one of format 2 when it is opened for writing.
-const format = 2
+// has no blocks, and in one of format 2 nothing was ever taken out of a log; both
+// become one of format 3 when they are opened for writing.
+const format = 3
 
 // dropDelay is how soon after a removal Pebble flushes it, so that the space
 // comes back.

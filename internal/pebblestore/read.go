@@ -96,6 +96,10 @@ func appendStored(dst []byte, e *event.Entry) []byte {
 	dst = appendInt(dst, e.ReceivedAt)
 	dst = append(dst, e.ID[:]...)
 	dst = append(dst, e.Salt[:]...)
+	dst = appendInt(dst, e.ErasedAt)
+	if e.ErasedAt != 0 {
+		dst = append(dst, e.Digest[:]...)
+	}
 	dst = event.AppendRow(dst, &e.Event)
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4)) //nolint:gosec // one event
 	return dst
@@ -108,8 +112,12 @@ func storedEntry(b []byte, e *event.Entry) (rest []byte, err error) {
 	b = b[16:]
 	copy(e.ID[:], b)
 	b = b[len(e.ID):]
-	copy(e.Salt[:], b)
-	err = event.DecodeRow(b[len(e.Salt):], &e.Event)
+	b = b[copy(e.Salt[:], b):]
+	e.ErasedAt, e.Digest = int64At(b, 0), [32]byte{}
+	if b = b[8:]; e.ErasedAt != 0 {
+		b = b[copy(e.Digest[:], b):]
+	}
+	err = event.DecodeRow(b, &e.Event)
 	e.Seq, e.ReceivedAt = seq, receivedAt
 	return rest, err
 }
@@ -156,18 +164,25 @@ func (d *entryReader) decode(r *runReader, seq uint64) error {
 
 // identify sets what is derived from the keys of the entry's block.
 func (d *entryReader) identify() error {
-	c, err := d.keys.cipher(d.s, d.log, d.entry.Seq/ledger.BlockSize)
+	seq := d.entry.Seq
+	c, err := d.keys.cipher(d.s, d.log, seq/ledger.BlockSize)
 	if err != nil {
 		return err
 	}
-	d.entry.ID, d.entry.Salt = c.ID(d.entry.ReceivedAt, d.entry.Seq), c.Salt(d.entry.Seq)
+	if seq < d.keys.from { // what was a row is in a block by now, with a salt of its own
+		return corrupt(d.log.org, seq, seq+1, "salt", errMoved)
+	}
+	d.entry.ID, d.entry.Salt = c.ID(d.entry.ReceivedAt, seq), c.Salt(seq)
 	return nil
 }
 
-// blockKeys keeps the keys of one block.
+// blockKeys keeps the keys of one range. Who reads rows may go on with those it has
+// when others take their place: all that it is about to read was written before.
 type blockKeys struct {
-	block uint64
-	c     *event.Cipher
+	block      uint64
+	c          *event.Cipher
+	generation uint32
+	from       uint64
 }
 
 func (k *blockKeys) cipher(s *Store, log *orgLog, block uint64) (*event.Cipher, error) {
@@ -178,7 +193,7 @@ func (k *blockKeys) cipher(s *Store, log *orgLog, block uint64) (*event.Cipher, 
 	if err != nil {
 		return nil, err
 	}
-	k.block, k.c = block, keys.Cipher()
+	k.block, k.c, k.generation, k.from = block, keys.Cipher(), keys.generation, keys.from
 	return k.c, nil
 }
 
@@ -408,13 +423,16 @@ func (s *Store) Keys(ctx context.Context, org string, block uint64) (event.Keys,
 	}
 	keys, err := s.readKeys(log, block)
 	if err != nil {
+		if s.isGone(log, block*ledger.BlockSize, (block+1)*ledger.BlockSize) {
+			return event.Keys{}, ledger.ErrNotFound
+		}
 		return event.Keys{}, fmt.Errorf("keys: %w", err)
 	}
-	return keys, nil
+	return keys.Keys, nil
 }
 
 // readKeys returns the keys of a block that has entries.
-func (s *Store) readKeys(log *orgLog, block uint64) (event.Keys, error) {
+func (s *Store) readKeys(log *orgLog, block uint64) (*rangeKeys, error) {
 	key := keysKey(nil, log.org, block)
 	from, to := block*ledger.BlockSize, (block+1)*ledger.BlockSize
 	value, closer, err := s.db.Get(key)
@@ -425,15 +443,15 @@ func (s *Store) readKeys(log *orgLog, block uint64) (event.Keys, error) {
 		} else if errors.Is(err, pebble.ErrNotFound) {
 			err = nil
 		}
-		return event.Keys{}, errors.Join(log.gone(), err)
+		return nil, errors.Join(log.gone(), err)
 	case errors.Is(err, pebble.ErrNotFound):
-		return event.Keys{}, corrupt(log.org, from, to, "missing keys", nil)
+		return nil, corrupt(log.org, from, to, "missing keys", nil)
 	case err != nil:
-		return event.Keys{}, fmt.Errorf("organization %q, keys of block %d: %w", log.org, block, err)
+		return nil, fmt.Errorf("organization %q, keys of block %d: %w", log.org, block, err)
 	}
 	keys, err := decodeKeys(key, value)
 	if err := errors.Join(err, closer.Close()); err != nil {
-		return event.Keys{}, corrupt(log.org, from, to, "keys", err)
+		return nil, corrupt(log.org, from, to, "keys", err)
 	}
 	return keys, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stelehq/stele/internal/block"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/ledger"
 )
 
 // mergeFactor is how much larger than what comes after it a block may be and still
@@ -26,12 +27,14 @@ type blockBuilder struct {
 	enc *block.Encoder
 
 	// Of the range that is being sealed.
-	log    *orgLog
-	batch  *pebble.Batch
-	next   uint64 // seq of the next entry
-	blocks []*sealedBlock
-	stats  SealStats
-	event  event.Event
+	log        *orgLog
+	generation uint32
+	batch      *pebble.Batch
+	next       uint64 // seq of the next entry
+	marks      marks  // of the block that is being made
+	blocks     []*sealedBlock
+	stats      SealStats
+	event      event.Event
 }
 
 func newBlockBuilder(s *Store) *blockBuilder {
@@ -75,13 +78,13 @@ func (b *blockBuilder) seal(log *orgLog, to uint64) (end uint64, stats SealStats
 // replace puts blocks in the place of old ones, which are the last of the view, and
 // of the rows after them below to.
 func (b *blockBuilder) replace(log *orgLog, view *sealedView, old []*sealedBlock, to uint64) error {
-	if b.enc == nil {
-		b.enc = block.NewEncoder(block.Fast)
+	keys, err := b.s.readKeys(log, view.end()/ledger.BlockSize)
+	if err != nil {
+		return err
 	}
-	b.log, b.blocks, b.stats = log, nil, SealStats{}
-	b.batch = b.s.db.NewBatch()
+	b.begin(log, keys.generation)
 	defer func() { b.batch = nil }()
-	err := b.encode(old, view.end(), to)
+	err = b.encode(old, view.end(), to)
 	if err == nil {
 		err = b.remove(old, view.end(), to)
 	}
@@ -89,7 +92,16 @@ func (b *blockBuilder) replace(log *orgLog, view *sealedView, old []*sealedBlock
 		_ = b.batch.Close() // nothing of it was written
 		return err
 	}
-	return b.write(view)
+	return b.write(func() *sealedView { return view.replace(b.blocks) }, pebble.NoSync)
+}
+
+// begin begins with a range of a log.
+func (b *blockBuilder) begin(log *orgLog, generation uint32) {
+	if b.enc == nil {
+		b.enc = block.NewEncoder(block.Fast)
+	}
+	b.log, b.generation, b.blocks, b.stats, b.marks = log, generation, nil, SealStats{}, marks{}
+	b.batch = b.s.db.NewBatch()
 }
 
 // absorbed returns the blocks that are to be merged with the rows up to to: all of
@@ -102,7 +114,7 @@ func (b *blockBuilder) absorbed(view *sealedView, to uint64) []*sealedBlock {
 	i := len(view.blocks)
 	for ; i > 0; i-- {
 		prev := view.blocks[i-1]
-		if prev.damage != nil || prev.FirstSeq < start || !whole && uint64(prev.Rows) > mergeFactor*n { //nolint:gosec // 1..block.MaxRows
+		if prev.damage != nil || prev.removed || prev.FirstSeq < start || !whole && uint64(prev.Rows) > mergeFactor*n { //nolint:gosec // 1..block.MaxRows
 			break
 		}
 		n += uint64(prev.Rows) //nolint:gosec // 1..block.MaxRows
@@ -119,22 +131,36 @@ func (b *blockBuilder) encode(old []*sealedBlock, from, to uint64) error {
 	}
 	b.enc.Reset(b.next)
 	for _, o := range old {
-		r := block.NewReader(o.Header, b.s.blocks.fetch(o))
-		for e, err := range r.All(0, o.Rows, false) {
-			if err != nil {
-				return err
-			}
-			if err := b.add(&e.Event, e.ReceivedAt); err != nil {
-				return err
-			}
+		if err := b.merge(o); err != nil {
+			return err
 		}
-		b.stats.Merged += o.Rows
 	}
 	w := runWalk{s: b.s, log: b.log, from: from, to: to, visit: b.run}
 	if err := w.walk(context.Background()); err != nil {
 		return err
 	}
 	return b.finish()
+}
+
+// merge adds the rows of a block, with their marks.
+func (b *blockBuilder) merge(o *sealedBlock) error {
+	marks, err := b.s.blocks.marksOf(o)
+	if err != nil {
+		return err
+	}
+	r := block.NewReader(o.Header, b.s.blocks.fetch(o))
+	for e, err := range r.All(0, o.Rows, false) {
+		if err != nil {
+			return err
+		}
+		row := int(e.Seq - o.FirstSeq) //nolint:gosec // within the block
+		marks.erase(e, row)
+		if err := b.addMarked(e, marks.isRemoved(row)); err != nil {
+			return err
+		}
+	}
+	b.stats.Merged += o.Rows
+	return nil
 }
 
 // run adds the rows of a run, which is sealed whole: it is removed whole.
@@ -171,6 +197,21 @@ func (b *blockBuilder) add(ev *event.Event, receivedAt int64) error {
 	return nil
 }
 
+// addMarked adds an entry that may have been erased, or removed.
+func (b *blockBuilder) addMarked(e *event.Entry, removed bool) error {
+	if err := b.add(&e.Event, e.ReceivedAt); err != nil {
+		return err
+	}
+	row := b.enc.Rows() - 1
+	switch {
+	case removed:
+		b.marks.remove(row, block.MaxRows)
+	case e.ErasedAt != 0:
+		b.marks.erased = append(b.marks.erased, erasedRow{row, e.ErasedAt, e.Digest})
+	}
+	return nil
+}
+
 // finish puts the block that is being made in the batch.
 func (b *blockBuilder) finish() error {
 	parts := b.enc.Finish()
@@ -183,19 +224,26 @@ func (b *blockBuilder) finish() error {
 	}
 	org := b.log.org
 	key := blockKey(org, h.FirstSeq)
-	if err := b.batch.Set(key, encodeHeader(key, parts[block.HeaderPart]), nil); err != nil {
+	if err := b.batch.Set(key, encodeHeader(key, parts[block.HeaderPart], b.generation), nil); err != nil {
 		return err
 	}
 	for i, part := range parts {
 		if i == block.HeaderPart {
 			continue
 		}
-		key = partKey(key[:0], org, h, i)
+		key = partKey(key[:0], org, h, b.generation, i)
 		if err := b.batch.Set(key, part, nil); err != nil {
 			return err
 		}
 	}
-	b.blocks = append(b.blocks, &sealedBlock{org: org, Header: h})
+	if b.generation > 0 {
+		key = partKey(key[:0], org, h, b.generation, markPart)
+		if err := b.batch.Set(key, b.marks.encode(key, h.Rows), nil); err != nil {
+			return err
+		}
+	}
+	b.marks = marks{}
+	b.blocks = append(b.blocks, &sealedBlock{org: org, Header: h, generation: b.generation})
 	b.stats.Blocks++
 	b.stats.Bytes += h.Bytes
 	return nil
@@ -211,8 +259,12 @@ func (b *blockBuilder) remove(old []*sealedBlock, from, to uint64) error {
 				return err
 			}
 		}
-		for part := block.HeaderPart + 1; part < o.Parts; part++ {
-			if err := b.batch.Delete(partKey(nil, org, o.Header, part), nil); err != nil {
+		first := block.HeaderPart + 1
+		if o.generation > 0 {
+			first = markPart
+		}
+		for part := first; part < o.Parts; part++ {
+			if err := b.batch.Delete(partKey(nil, org, o.Header, o.generation, part), nil); err != nil {
 				return err
 			}
 		}
@@ -220,9 +272,9 @@ func (b *blockBuilder) remove(old []*sealedBlock, from, to uint64) error {
 	return b.batch.DeleteRange(runKey(nil, org, from), runKey(nil, org, to), nil)
 }
 
-// write applies the batch, unsynced: until it is durable the rows are. The view
-// changes with it.
-func (b *blockBuilder) write(view *sealedView) error {
+// write applies the batch. It need not be synced when all it removes is in it too:
+// until it is durable, that is. The view changes with it.
+func (b *blockBuilder) write(view func() *sealedView, how *pebble.WriteOptions) error {
 	log := b.log
 	log.sealed.mu.Lock()
 	defer log.sealed.mu.Unlock()
@@ -231,11 +283,11 @@ func (b *blockBuilder) write(view *sealedView) error {
 		return errDropped
 	}
 	b.s.space.spend(b.batch.Len())
-	if err := b.s.apply(b.batch, pebble.NoSync); err != nil {
+	if err := b.s.apply(b.batch, how); err != nil {
 		// Pebble may still hold the batch, and show it to readers or not.
 		b.s.blocks.doubt(log)
 		return err
 	}
-	b.s.blocks.keep(log, view.replace(b.blocks))
+	b.s.blocks.keep(log, view())
 	return b.batch.Close()
 }

@@ -115,7 +115,7 @@ func readsOf(org string, from, to uint64) map[string]func(ctx context.Context, s
 func TestDamagedBlocks(t *testing.T) {
 	t.Parallel()
 	part := func(first uint64, part int) []byte {
-		return partKey(nil, "org", &block.Header{FirstSeq: first, Rows: 64}, part)
+		return partKey(nil, "org", &block.Header{FirstSeq: first, Rows: 64}, 0, part)
 	}
 	header := func(first uint64) []byte { return blockKey("org", first) }
 	for _, test := range []struct {
@@ -218,7 +218,7 @@ func TestDamagedFilterIsAsked(t *testing.T) {
 		cfg.rangeRows = 64
 		s := mustOpen(t, cfg)
 		fillSealed(t, s)
-		edit(t, s, partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 64}, block.FilterPart), change)
+		edit(t, s, partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 64}, 0, block.FilterPart), change)
 		q := audit.Query{Filters: []audit.Filter{{Field: audit.FieldTargetID, Values: []string{"target-3"}}}}
 		_, err := s.Search(t.Context(), "org", search.Request{Query: q, Limit: 1000})
 		var damage *CorruptError
@@ -240,11 +240,11 @@ func TestOrphanParts(t *testing.T) {
 	s := mustOpen(t, cfg)
 	fillSealed(t, s)
 	for _, key := range [][]byte{
-		partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 63}, 2),
-		partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 64}, 9999),
-		partKey(nil, "org", &block.Header{FirstSeq: 130, Rows: 64}, 1),
-		partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 64}, block.HeaderPart),
-		partKey(nil, "nobody", &block.Header{FirstSeq: 128, Rows: 64}, 1),
+		partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 63}, 0, 2),
+		partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 64}, 0, 9999),
+		partKey(nil, "org", &block.Header{FirstSeq: 130, Rows: 64}, 0, 1),
+		partKey(nil, "org", &block.Header{FirstSeq: 128, Rows: 64}, 0, block.HeaderPart),
+		partKey(nil, "nobody", &block.Header{FirstSeq: 128, Rows: 64}, 0, 1),
 	} {
 		if err := s.db.Set(key, []byte("part"), nil); err != nil {
 			t.Fatal(err)
@@ -435,8 +435,8 @@ func TestFormatOne(t *testing.T) {
 		return end == l.Head.Size && few == other.Head.Size
 	})
 	look("sealed", s)
-	if n := storedFormat(t, s); n != format || format != 2 {
-		t.Errorf("format %d, want 2", n)
+	if n := storedFormat(t, s); n != format || format != 3 {
+		t.Errorf("format %d, want 3", n)
 	}
 	if list := rowsOf(t, s, kindRun); len(list) > 0 {
 		t.Errorf("%d runs are left", len(list))

@@ -150,12 +150,8 @@ func (p *pageSearch) search(b *sealedBlock) ([]*event.Entry, error) {
 	if err != nil || len(best) == 0 {
 		return nil, err
 	}
-	c, err := m.cipher()
-	if err != nil {
-		return nil, err
-	}
 	entries := make([]*event.Entry, len(best))
-	return entries, materialize(m.reader, c, best, entries)
+	return entries, m.materialize(best, entries)
 }
 
 // manyRows is how many rows one goroutine reads on its own. A row of a block of
@@ -164,16 +160,20 @@ const manyRows = 8
 
 // materialize reads the entries with the given places, on all processors when they are
 // many.
-func materialize(r *block.Reader, c *event.Cipher, keys []search.Key, entries []*event.Entry) error {
+func (m *matched) materialize(keys []search.Key, entries []*event.Entry) error {
+	m.salts = true
+	if err := m.identify(); err != nil {
+		return err
+	}
 	workers := min(len(keys)/manyRows, runtime.GOMAXPROCS(0))
 	if workers <= 1 {
-		return readRows(r, c, keys, entries)
+		return m.readRows(m.rest, keys, entries)
 	}
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
 	for i := range workers {
 		lo, hi := i*len(keys)/workers, (i+1)*len(keys)/workers
-		work := func() { errs[i] = readRows(r, c, keys[lo:hi], entries[lo:hi]) }
+		work := func() { errs[i] = m.readRows(m.rest.clone(), keys[lo:hi], entries[lo:hi]) }
 		if i == workers-1 {
 			work()
 		} else {
@@ -185,16 +185,16 @@ func materialize(r *block.Reader, c *event.Cipher, keys []search.Key, entries []
 }
 
 // readRows reads entries one by one.
-func readRows(r *block.Reader, c *event.Cipher, keys []search.Key, entries []*event.Entry) (err error) {
-	ids, first := c.Identifier(), r.Header().FirstSeq
+func (m *matched) readRows(rest *completer, keys []search.Key, entries []*event.Entry) (err error) {
 	var e event.Entry
 	var scratch []byte
 	for i, key := range keys {
-		if scratch, err = r.Row(int(key.Seq-first), &e, scratch); err != nil { //nolint:gosec // within the block
+		if scratch, err = m.reader.Row(int(key.Seq-m.b.FirstSeq), &e, scratch); err != nil { //nolint:gosec // within the block
 			return err
 		}
-		ids.SetID(&e)
-		ids.SetSalt(&e)
+		if err = rest.complete(&e); err != nil {
+			return err
+		}
 		entries[i] = e.Clone()
 	}
 	return nil

@@ -68,7 +68,7 @@ func (w *logWalk) stretch(ctx context.Context) error {
 	end := view.end()
 	if w.desc && w.to <= end || !w.desc && w.from < end {
 		list, err := w.sound(view)
-		if err == nil {
+		if err == nil && len(list) > 0 {
 			err = w.blocks(ctx, w, list)
 		}
 		return w.gone(view, err)
@@ -84,8 +84,32 @@ func (w *logWalk) stretch(ctx context.Context) error {
 }
 
 // sound returns the blocks that have entries of the range, up to the first of which
-// the header cannot be read. When that is the next one it is the error.
+// the header cannot be read. When that is the next one it is the error. What was
+// removed is left out, and when it comes next, or there is nothing else, taken off
+// the range.
 func (w *logWalk) sound(view *sealedView) ([]*sealedBlock, error) {
+	list, err := w.present(view)
+	if err != nil || !slices.ContainsFunc(list, isRemoved) {
+		return list, err
+	}
+	if w.desc {
+		for n := len(list); n > 0 && list[n-1].removed; n = len(list) {
+			w.done(list[n-1].FirstSeq)
+			list = list[:n-1]
+		}
+	} else {
+		for len(list) > 0 && list[0].removed {
+			w.done(list[0].end() - 1)
+			list = list[1:]
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(list), isRemoved), nil
+}
+
+func isRemoved(b *sealedBlock) bool { return b.removed }
+
+// present is sound with what was removed in its place.
+func (w *logWalk) present(view *sealedView) ([]*sealedBlock, error) {
 	list := view.blocks[view.find(w.from):min(view.find(w.to-1)+1, len(view.blocks))]
 	if w.desc {
 		for i, b := range slices.Backward(list) {
@@ -131,7 +155,7 @@ func (w *logWalk) gone(view *sealedView, err error) error {
 		return err
 	case w.log.dropping.Load():
 		return w.log.gone()
-	case part && w.s.blocks.stands(w.log, damage.FromSeq, damage.ToSeq):
+	case part && w.s.blocks.stands(w.log, damage):
 		return corrupt(damage.Org, damage.FromSeq, damage.ToSeq, damage.What, nil)
 	case part || w.s.blocks.changed(w.log, view):
 		return errMoved
@@ -152,15 +176,16 @@ func (x *blockIndex) changed(log *orgLog, view *sealedView) bool {
 	return log.sealed.view.Load() != view
 }
 
-// stands reports whether a log still has a block of just these entries.
-func (x *blockIndex) stands(log *orgLog, from, to uint64) bool {
-	if v := log.sealed.view.Load(); v != nil && !v.has(from, to) {
+// stands reports whether a log still has the block that damage is about.
+func (x *blockIndex) stands(log *orgLog, damage *CorruptError) bool {
+	from, to, generation := damage.FromSeq, damage.ToSeq, damage.generation
+	if v := log.sealed.view.Load(); v != nil && !v.has(from, to, generation) {
 		return false // without waiting: the sealer may wait for space
 	}
 	log.sealed.mu.Lock()
 	defer log.sealed.mu.Unlock()
 	v, err := x.viewLocked(log)
-	return err == nil && v.has(from, to)
+	return err == nil && v.has(from, to, generation)
 }
 
 // blockError names the block that could not be read. What looks like damage in a
@@ -172,6 +197,8 @@ func blockError(log *orgLog, b *sealedBlock, err error) error {
 	case log.dropping.Load():
 		return log.gone()
 	default:
-		return corrupt(b.org, b.FirstSeq, b.end(), "block", err)
+		damage := corrupt(b.org, b.FirstSeq, b.end(), "block", err)
+		damage.generation = b.generation
+		return damage
 	}
 }
