@@ -57,3 +57,9 @@ func TestMemoryRewrite(t *testing.T) {
 		return storetest.Subject{Store: storetest.NewMemory()}
 	})
 }
+
+func TestMemoryLifecycle(t *testing.T) {
+	storetest.RunLifecycle(t, func(testing.TB) storetest.Subject {
+		return storetest.Subject{Store: storetest.NewMemory()}
+	})
+}

@@ -22,6 +22,9 @@ type Subject struct {
 	// Reopen closes the store and opens it again on the same data. It is nil
 	// for a store that does not outlive its process.
 	Reopen func(t testing.TB) Store
+	// Seal makes the store bring what was committed into the form that it keeps
+	// for long. It is nil for a store that has but one.
+	Seal func(t testing.TB)
 }
 
 // suite is one run of all tests.
