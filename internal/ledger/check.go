@@ -176,6 +176,10 @@ func (c *checker) checkEntries(ctx context.Context) {
 	c.startTile(ctx)
 	for c.next < size && ctx.Err() == nil {
 		if err := c.readEntries(ctx); err != nil && ctx.Err() == nil {
+			if damage, ok := errors.AsType[DamageError](err); ok {
+				from, _ := damage.Entries()
+				c.removed(ctx, min(from, size)) // those before it were left out
+			}
 			from := c.next
 			c.skipTo(ctx, c.resume(err))
 			c.unreadable(from, c.next, err)
@@ -343,7 +347,7 @@ func (c *checker) checkCheckpoint(ctx context.Context) {
 		}
 	}
 	root, err := c.tiles.root(ctx, c.org, cp.Size)
-	if errors.Is(err, errPruned) {
+	if errors.Is(err, errPruned) && c.res.Problems == 0 && c.held == nil { // else it was reported where they were
 		c.problem(0, cp.Size, "do not have the hashes any more that prove the newest signed checkpoint, of %d entries", cp.Size)
 	}
 	if err == nil && root != cp.Root {

@@ -6,3 +6,6 @@ func CachedTiles(l *Ledger) int {
 	defer l.tiles.cache.mu.Unlock()
 	return len(l.tiles.cache.tiles)
 }
+
+// RootOf returns the root of a complete subtree from those that were kept.
+var RootOf = rootOf

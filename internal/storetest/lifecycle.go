@@ -74,8 +74,9 @@ type lived struct {
 	checkpoints []audit.Checkpoint
 }
 
-// isHeld says which entries are to survive everything.
-func isHeld(seq uint64) bool { return seq%11 == 5 }
+// isHeld says which entries are to survive everything: none of some tiles, some of
+// others.
+func isHeld(seq uint64) bool { return seq/300%2 == 1 && seq%11 == 5 }
 
 func newLifecycle(test testing.TB, t TB, subject *Subject, s suite, pick func(what string, n int) int) *lifecycle {
 	key, err := ledger.GenerateKey("log.example.com")
@@ -113,18 +114,18 @@ func (l *lifecycle) step() {
 	l.t.Helper()
 	log := l.logs[l.pick("log", len(l.logs))]
 	l.now += int64(l.pick("later", 3))
-	switch l.pick("step", 9) {
-	case 0, 1:
+	switch l.pick("step", 11) {
+	case 0:
 		l.record(log, 1+l.pick("small", 5))
-	case 2:
+	case 1, 2, 3:
 		l.record(log, 1+l.pick("large", 600))
-	case 3, 4:
+	case 4, 5:
 		l.sign(log)
-	case 5:
+	case 6, 7:
 		l.removeBefore(log)
-	case 6:
+	case 8:
 		l.rewriteSome(log, ledger.Removed)
-	case 7:
+	case 9:
 		l.rewriteSome(log, ledger.Erased)
 	default:
 		l.rest()
@@ -190,10 +191,11 @@ func (l *lifecycle) sign(log *lived) {
 // not held, or even those.
 func (l *lifecycle) removeBefore(log *lived) {
 	l.t.Helper()
-	before := uint64(l.pick("before", len(log.entries)+1)) //nolint:gosec // not negative
-	all := l.pick("held too", 3) == 0                      // the hold was lifted
-	l.rewrite(log, 0, before, func(e *event.Entry) ledger.Fate {
-		if e.Seq < before && (all || !isHeld(e.Seq)) {
+	before := uint64(l.pick("before", len(log.entries)+1))        //nolint:gosec // not negative
+	all := l.pick("held too", 3) == 0                             // the hold was lifted
+	from := uint64(l.pick("from", 2) * l.pick("from where", 300)) //nolint:gosec // not negative
+	l.rewrite(log, from, before, func(e *event.Entry) ledger.Fate {
+		if all || !isHeld(e.Seq) {
 			return ledger.Removed
 		}
 		return ledger.Stays
@@ -220,7 +222,7 @@ func (l *lifecycle) rewrite(log *lived, from, to uint64, fate func(e *event.Entr
 	}
 	model := Log{Org: log.org, Entries: log.entries}
 	var want ledger.Rewritten
-	for seq := range uint64(len(log.entries)) {
+	for seq := from; seq < min(to, uint64(len(log.entries))); seq++ {
 		model.rewriteEntry(seq, l.now, fate, &want)
 	}
 	if done.Removed != want.Removed || done.Erased != want.Erased || done.Keys != nil {
@@ -373,7 +375,7 @@ func (l *lifecycle) checkNodes(log *lived) {
 	cut := slices.IndexFunc(log.entries, func(e *event.Entry) bool { return e != nil })
 	cut = max(cut, 0)
 	var frontier []ledger.Subtree
-	for _, r := range [][2]uint64{{0, uint64(cut)}, {uint64(cut), size}} { //nolint:gosec // not negative
+	for _, r := range [][2]uint64{{0, uint64(cut)}, {uint64(cut), size}} {
 		nodes, err := l.ledger.Nodes(l.t.Context(), log.org, r[0], r[1])
 		if err != nil {
 			l.t.Fatalf("nodes of %v: %v", r, err)

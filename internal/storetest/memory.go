@@ -185,11 +185,15 @@ func (m *Memory) entries(ctx context.Context, org string, from, to uint64, desc 
 			if desc {
 				seq = to - 1 - (i - from)
 			}
-			if log.Marks[seq].Removed && ctx.Err() == nil {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if log.Marks[seq].Removed {
 				continue
 			}
-			if err := errors.Join(ctx.Err(), log.entry(seq, &e)); err != nil {
-				yield(nil, fmt.Errorf("organization %q, entry %d: %w", org, seq, err))
+			if err := log.entry(seq, &e); err != nil {
+				yield(nil, &damagedError{org, seq, err})
 				return
 			}
 			if !yield(&e, nil) {
@@ -198,6 +202,22 @@ func (m *Memory) entries(ctx context.Context, org string, from, to uint64, desc 
 		}
 	}
 }
+
+// damagedError is a ledger.DamageError about one entry.
+type damagedError struct {
+	org string
+	seq uint64
+	err error
+}
+
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("organization %q, entry %d: %v", e.org, e.seq, e.err)
+}
+
+func (e *damagedError) Unwrap() error { return e.err }
+
+// Entries implements [ledger.DamageError].
+func (e *damagedError) Entries() (from, to uint64) { return e.seq, e.seq + 1 }
 
 // snapshot returns a log that does not change: what is shared is replaced when it
 // changes, or appended to.
