@@ -159,7 +159,7 @@ var layers = []layer{
 		pkg:     "internal/retention",
 		why:     "how long entries are kept, legal holds, and the job that removes what is past its time",
 		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
-		inTests: []string{"internal/pebblestore"},
+		inTests: []string{"internal/pebblestore", "golang.org/x/mod/sumdb"},
 	},
 	{
 		pkg: "internal/stream/format/ocsf",

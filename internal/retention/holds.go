@@ -252,7 +252,7 @@ func (r *Retention) Holds(ctx context.Context, org string) ([]*Hold, error) {
 		return 1
 	}
 	slices.SortFunc(list, func(a, b *Hold) int {
-		return cmp.Or(cmp.Compare(over(a), over(b)), cmp.Compare(b.ID, a.ID))
+		return cmp.Or(cmp.Compare(over(a), over(b)), b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
 	})
 	return list, nil
 }

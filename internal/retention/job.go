@@ -32,6 +32,9 @@ type job struct {
 	At     time.Time `json:"at"`
 	Policy string    `json:"policy"`
 	Due    []string  `json:"due"`
+	// Holds are the ids of the holds in force at that moment, which are respected
+	// though they may be over by now.
+	Holds []string `json:"holds,omitempty"`
 	// Pending is the range that is being removed. Done is what was before it.
 	Pending *tally `json:"pending,omitempty"`
 	Done    tally  `json:"done"`
@@ -131,7 +134,7 @@ func (r *Retention) remove(ctx context.Context, org string, all bool) (*catalog.
 		return nil, err
 	}
 	j = catalog.Stored[job]{Key: prefixJob + org, Value: job{
-		ID: catalog.NewULID(s.at), Organization: org, At: s.at, Policy: s.policy,
+		ID: catalog.NewULID(s.at), Organization: org, At: s.at, Policy: s.policy, Holds: s.holds,
 	}}
 	for _, q := range s.keep.Due() {
 		j.Value.Due = append(j.Value.Due, q.String())

@@ -104,7 +104,7 @@ func (ru *rules) at(now time.Time) (*search.Keep, error) {
 	if last != nil && last.ms < ms && (last.until.IsZero() || now.Before(last.until)) {
 		m.until, m.holds = last.until, last.holds
 	} else {
-		holds, err := ru.holdsAt(now)
+		holds, err := compileHolds(ru.holds, func(h *Hold) bool { return h.State(now) == HoldActive })
 		if err != nil {
 			return nil, err
 		}
@@ -128,12 +128,12 @@ func (ru *rules) nextEnd(now time.Time) time.Time {
 	return next
 }
 
-// holdsAt are the holds in force at a moment, and those that are over which one of
+// compileHolds returns those of the holds that are active, and others which one of
 // them needs to say what it keeps, each after those that it names.
-func (ru *rules) holdsAt(now time.Time) ([]search.Hold, error) {
-	c := compiler{ru: ru, now: now, place: map[string]int{}}
-	for _, h := range ru.holds {
-		if h.State(now) != HoldActive {
+func compileHolds(holds []*Hold, active func(*Hold) bool) ([]search.Hold, error) {
+	c := compiler{holds: holds, active: active, place: map[string]int{}}
+	for _, h := range holds {
+		if !active(h) {
 			continue
 		}
 		if _, err := c.add(h); err != nil {
@@ -145,10 +145,10 @@ func (ru *rules) holdsAt(now time.Time) ([]search.Hold, error) {
 
 // compiler makes holds as engines know them.
 type compiler struct {
-	ru    *rules
-	now   time.Time
-	list  []search.Hold
-	place map[string]int // in list, by id
+	holds  []*Hold
+	active func(*Hold) bool
+	list   []search.Hold
+	place  map[string]int // in list, by id
 }
 
 // add adds a hold, if it is not there, and returns its place. Of the holds that
@@ -162,16 +162,16 @@ func (c *compiler) add(h *Hold) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("query of hold %s: %w", h.ID, err)
 	}
-	made := search.Hold{Query: q, Over: h.State(c.now) != HoldActive}
+	made := search.Hold{Query: q, Over: !c.active(h)}
 	if made.Due, err = parseQueries(h.Due); err != nil {
 		return 0, fmt.Errorf("hold %s: %w", h.ID, err)
 	}
 	for _, id := range h.Before {
-		i := slices.IndexFunc(c.ru.holds, func(b *Hold) bool { return b.ID == id })
-		if i < 0 || c.ru.holds[i].State(c.now) == HoldActive {
+		i := slices.IndexFunc(c.holds, func(b *Hold) bool { return b.ID == id })
+		if i < 0 || c.active(c.holds[i]) {
 			continue
 		}
-		at, err := c.add(c.ru.holds[i])
+		at, err := c.add(c.holds[i])
 		if err != nil {
 			return 0, err
 		}

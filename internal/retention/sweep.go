@@ -45,7 +45,8 @@ func (r *Retention) begin(ctx context.Context, org string, all bool) (*sweeper, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.sweeper(ctx, o, r.now(), Due(o, r.now()))
+	now := r.now()
+	s, err := r.sweeper(ctx, o, now, Due(o, now), func(h *Hold) bool { return h.State(now) == HoldActive })
 	if err != nil {
 		return nil, err
 	}
@@ -66,16 +67,15 @@ func (r *Retention) resume(ctx context.Context, j *job) (*sweeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.sweeper(ctx, o, j.At, queries)
+	return r.sweeper(ctx, o, j.At, queries, func(h *Hold) bool { return slices.Contains(j.Holds, h.ID) })
 }
 
-func (r *Retention) sweeper(ctx context.Context, o *catalog.Organization, at time.Time, queries []audit.Query) (*sweeper, error) {
+func (r *Retention) sweeper(ctx context.Context, o *catalog.Organization, at time.Time, queries []audit.Query, active func(*Hold) bool) (*sweeper, error) {
 	all, err := r.loadHolds(ctx, o.ID)
 	if err != nil {
 		return nil, err
 	}
-	ru := &rules{org: o, holds: all}
-	holds, err := ru.holdsAt(at)
+	holds, err := compileHolds(all, active)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (r *Retention) sweeper(ctx context.Context, o *catalog.Organization, at tim
 		store: r.cfg.Store, org: o.ID, at: at, keep: search.NewKeep(queries, holds), left: math.MaxInt64, firsts: map[uint64]int64{},
 	}
 	for _, h := range all {
-		if h.State(at) == HoldActive {
+		if active(h) {
 			s.holds = append(s.holds, h.ID)
 		}
 	}
