@@ -250,7 +250,7 @@ var layers = []layer{
 		why: "the drop-in API at the root path, for products that already send events",
 		imports: []string{
 			"audit", "internal/event", "internal/ledger", "internal/search", "internal/schema", "internal/catalog",
-			"internal/auth", "internal/export", "internal/retention", "internal/stream", "internal/server",
+			"internal/auth", "internal/export", "internal/erasure", "internal/retention", "internal/stream", "internal/server",
 		},
 		outside: []string{"net/http", "github.com/go-json-experiment/json"},
 	},

@@ -32,9 +32,11 @@ const (
 type Export struct {
 	ID             string `json:"id"`
 	OrganizationID string `json:"organization_id"`
-	// Query is the filter as text.
-	Query  string `json:"query"`
-	Format string `json:"format"`
+	// Query is the filter as text. QueryRemoved says that it is not known any
+	// more, because it named somebody who was erased.
+	Query        string `json:"query"`
+	QueryRemoved bool   `json:"query_removed,omitempty"`
+	Format       string `json:"format"`
 	// Order is "asc" or "desc" by seq.
 	Order string `json:"order"`
 	// NeutralizeFormulas says that cells which a spreadsheet would run are
@@ -49,7 +51,8 @@ type Export struct {
 	Total   *uint64 `json:"total,omitempty"`
 	Percent int     `json:"percent"`
 	Bytes   int64   `json:"bytes"`
-	// Error says why it ended in ExportError.
+	// Error says why it ended in ExportError, or why its file was removed
+	// before its time.
 	Error string `json:"error,omitempty"`
 	// CompleteThrough is the newest entry that the export covers.
 	CompleteThrough *Position `json:"complete_through"`

@@ -63,6 +63,8 @@ type commands struct {
 	Key        keyCmd        `cmd:"" help:"Manage API keys."`
 	Schema     schemaCmd     `cmd:"" help:"Manage schemas of actions."`
 	Stream     streamCmd     `cmd:"" help:"Manage log streams."`
+	Erase      eraseCmd      `cmd:"" help:"Erase a person's details from an organization's log, after a dry run."`
+	Erasures   erasuresCmd   `cmd:"" help:"List what was erased."`
 	Bench      benchCmd      `cmd:"" help:"Measure a server with a deterministic load."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }

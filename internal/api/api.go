@@ -16,6 +16,7 @@ import (
 
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/erasure"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/retention"
@@ -40,6 +41,8 @@ type Deps struct {
 	Witnessed func(ctx context.Context, org string) ([]byte, error)
 	// Retention knows how long entries are kept, and legal holds.
 	Retention *retention.Retention
+	// Erasures takes people out of logs.
+	Erasures *erasure.Erasures
 	// PublicURL is where clients reach the server, such as
 	// "https://audit.example.com", for links in answers. Empty means the
 	// scheme and host of the request that asks.
@@ -95,6 +98,7 @@ func (a *api) routes() []server.Route {
 	)
 	routes := append(a.streamRoutes("streams", org+"/streams"), a.streamRoutes("operator_streams", "/v1/streams")...)
 	routes = append(routes, a.retentionRoutes(org)...)
+	routes = append(routes, a.erasureRoutes(org)...)
 	return append(routes, []server.Route{
 		{Name: "streams.kinds", Method: get, Pattern: "/v1/stream-kinds", Access: anyKey, Handler: a.listStreamKinds},
 

@@ -140,6 +140,9 @@ func (r *reader) block(t *testing.T, b block) {
 		for kind == "json" && strings.Contains(b.text, `"state": "ready"`) && !strings.Contains(string(r.got.body), `"ready"`) {
 			r.got = r.last()
 		}
+		for kind == "json" && strings.Contains(b.text, `"state": "done"`) && !strings.Contains(string(r.got.body), `"done"`) {
+			r.got = r.last()
+		}
 		for kind == "json" && strings.Contains(b.text, `"outcome":`) && !strings.Contains(string(r.got.body), `"outcome"`) {
 			r.got = r.last()
 		}
@@ -382,7 +385,7 @@ func sameText(at, want, got string) bool {
 		}
 	}
 	field := at[strings.LastIndexByte(at, '/')+1:]
-	ours := []string{"received_at", "created_at", "updated_at", "ready_at", "expires_at", "revoked_at", "history_start", "since", "frozen_at", "ended_at", "last_success_at", "at", "lifted_at"}
+	ours := []string{"received_at", "created_at", "updated_at", "ready_at", "expires_at", "revoked_at", "history_start", "since", "frozen_at", "ended_at", "last_success_at", "at", "lifted_at", "erased_at", "done_at"}
 	return slices.Contains(ours, field) && len(want) == len(got) && strings.HasPrefix(got, "20")
 }
 

@@ -23,6 +23,7 @@ type exportAnswer struct {
 	ID                 string          `json:"id"`
 	OrganizationID     string          `json:"organization_id"`
 	Query              string          `json:"query"`
+	QueryRemoved       bool            `json:"query_removed,omitzero"`
 	Format             export.Format   `json:"format"`
 	Order              string          `json:"order"`
 	NeutralizeFormulas bool            `json:"neutralize_formulas"`
@@ -54,7 +55,8 @@ func exportOf(j *export.Job) exportAnswer {
 		order = "desc"
 	}
 	return exportAnswer{
-		ID: exportPrefix + j.ID, OrganizationID: j.Organization, Query: j.Query, Format: j.Format, Order: order,
+		ID: exportPrefix + j.ID, OrganizationID: j.Organization, Query: j.Query, QueryRemoved: j.QueryRemoved,
+		Format: j.Format, Order: order,
 		NeutralizeFormulas: !j.RawCells, State: j.State, Rows: j.Rows, Total: j.Total, Percent: j.Percent, Bytes: j.Bytes,
 		Error: j.Error, CompleteThrough: positionOf(j.Through), CreatedBy: j.CreatedBy,
 		CreatedByName: j.CreatedByName, CreatedByType: string(j.CreatedByType), CreatedAt: stamp(j.CreatedAt),

@@ -24,6 +24,7 @@ import (
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/erasure"
 	"github.com/stelehq/stele/internal/event"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
@@ -52,6 +53,7 @@ type host struct {
 
 	retention *retention.Retention
 	followers *stream.Streams
+	erasures  *erasure.Erasures
 	siem      *siem
 
 	mu   sync.Mutex
@@ -141,9 +143,14 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	must(err)
 	t.Cleanup(func() { _ = h.exports.Close() })
 	h.streams(t, logger)
+	h.erasures, err = erasure.Open(ctx, erasure.Config{
+		Log: h.ledger, Store: h.store, KV: h.store, Keep: h.retention.Keep, Exports: h.exports, Logger: logger, Now: h.now,
+	})
+	must(err)
+	t.Cleanup(func() { _ = h.erasures.Close() })
 	deps := Deps{
 		Streams: h.followers, Ledger: h.ledger, Engine: h.store, Catalog: h.catalog, Auth: h.auth, Signer: signer,
-		Schemas: h.schemas, Exports: h.exports, Retention: h.retention, Now: h.now,
+		Schemas: h.schemas, Exports: h.exports, Retention: h.retention, Erasures: h.erasures, Now: h.now,
 		PortalPath: func(token string) string { return "/portal/launch?token=" + token },
 	}
 	for _, change := range change {

@@ -205,6 +205,9 @@ func (a *api) deleteOrganization(w http.ResponseWriter, r *server.Request) error
 	if err := a.Streams.DropOrganization(ctx, org); err != nil {
 		return err
 	}
+	if err := a.Erasures.DropOrganization(ctx, org); err != nil {
+		return err
+	}
 	if err := a.Exports.DropOrganization(ctx, org); err != nil {
 		return err
 	}

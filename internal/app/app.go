@@ -19,6 +19,7 @@ import (
 	"github.com/stelehq/stele/internal/api"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/erasure"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/pebblestore"
@@ -44,7 +45,9 @@ type App struct {
 	Streams *stream.Streams
 	// Retention says what is kept. It removes only while Serve runs.
 	Retention *retention.Retention
-	Server    *server.Server
+	// Erasures takes people out of logs.
+	Erasures *erasure.Erasures
+	Server   *server.Server
 
 	engine    search.Engine // Store, or what the configuration puts before it
 	cfg       Config
@@ -197,14 +200,19 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open signer: %w", err)
 	}
+	a.signer = signer
+	a.sessions = auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
+	if err := a.openErasures(ctx); err != nil {
+		return err
+	}
 	native := api.New(api.Deps{
 		Ledger: a.Ledger, Engine: a.engine, Catalog: a.Catalog, Schemas: a.Schemas, Witnessed: a.witnessed,
-		Exports: a.Exports, Streams: a.Streams, Retention: a.Retention, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
+		Exports: a.Exports, Streams: a.Streams, Retention: a.Retention, Erasures: a.Erasures, Auth: a.Auth, Signer: signer, PublicURL: a.PublicURL(),
 		PortalPath: web.LaunchTarget, Now: a.cfg.Now,
 	})
 	dropIn := workos.New(workos.Deps{
 		Ledger: a.Ledger, Catalog: a.Catalog, Schemas: a.Schemas,
-		Exports: a.Exports, Streams: a.Streams, Retention: a.Retention, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
+		Exports: a.Exports, Streams: a.Streams, Retention: a.Retention, Erasures: a.Erasures, Signer: signer, PublicURL: a.PublicURL(), Now: a.cfg.Now,
 		PortalURL: func(token string) string { return a.PublicURL() + web.LaunchTarget(token) },
 	})
 	brand, err := a.cfg.brand()
@@ -215,8 +223,6 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.sessions = auth.NewSessions(a.Store, a.Catalog, signer, cmp.Or(a.cfg.SessionLife, auth.DefaultSessionLife), a.cfg.Now)
-	a.signer = signer
 	pages := web.New(web.Deps{
 		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Streams: a.Streams, Schemas: a.Schemas,
 		Sessions: a.sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
@@ -276,6 +282,9 @@ func (a *App) Close() error {
 	var errs []error
 	if a.Store != nil {
 		a.Store.StopWaiting()
+	}
+	if a.Erasures != nil {
+		errs = append(errs, a.Erasures.Close())
 	}
 	if a.Exports != nil {
 		errs = append(errs, a.Exports.Close())

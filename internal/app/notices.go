@@ -106,6 +106,24 @@ func (n *notices) add(ctx context.Context, c stream.Change) error {
 	return nil
 }
 
+// Forget removes what notices that were not sent yet have of a person of an
+// organization.
+func (n *notices) Forget(ctx context.Context, org, person string) error {
+	for c, err := range catalog.All[stream.Change](ctx, n.kv, prefixNotice, "") {
+		if err != nil {
+			return err
+		}
+		if c.Value.Owner != org || !c.Value.Forget(person) {
+			continue
+		}
+		err := catalog.Save(ctx, n.kv, c.Key, c.Value, c.Rev)
+		if err != nil && !errors.Is(err, catalog.ErrConflict) { // sent meanwhile: nobody else writes it
+			return fmt.Errorf("forget in notices: %w", err)
+		}
+	}
+	return nil
+}
+
 // Close ends sending; what is left is sent after the next start.
 func (n *notices) Close() error {
 	n.stop()

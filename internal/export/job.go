@@ -78,7 +78,7 @@ type Job struct {
 	Query        string `json:"query,omitempty"`
 	// QueryRemoved says that Query was removed because it named somebody whose
 	// details were erased.
-	QueryRemoved bool   `json:"query_removed,omitempty"`
+	QueryRemoved bool   `json:"query_removed,omitzero"`
 	Format       Format `json:"format"`
 	Descending   bool   `json:"descending,omitempty"`
 	RawCells     bool   `json:"raw_cells,omitempty"`

@@ -34,6 +34,9 @@ func (w *dropIn) deleteOrganization(rw http.ResponseWriter, r *server.Request) e
 	if err := w.Streams.DropOrganization(ctx, org); err != nil {
 		return err
 	}
+	if err := w.Erasures.DropOrganization(ctx, org); err != nil {
+		return err
+	}
 	if err := w.Exports.DropOrganization(ctx, org); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/erasure"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/retention"
@@ -34,7 +35,9 @@ type Deps struct {
 	Streams *stream.Streams
 	// Retention is how changes of it are made and recorded.
 	Retention *retention.Retention
-	Signer    *auth.Signer
+	// Erasures ends those of an organization that is deleted.
+	Erasures *erasure.Erasures
+	Signer   *auth.Signer
 	// PortalURL is the address under which a portal token opens the portal.
 	PortalURL func(token string) string
 	// PublicURL is how clients reach the server, such as
