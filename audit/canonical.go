@@ -78,8 +78,13 @@ func appendObject(dst []byte, members map[string]any) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// compareUTF16 orders keys as RFC 8785 does.
+// compareUTF16 orders keys as RFC 8785 does. That is the order of their bytes, but
+// where characters beyond U+FFFF are.
 func compareUTF16(a, b string) int {
+	beyond := func(r rune) bool { return r > 0xFFFF }
+	if strings.IndexFunc(a, beyond) < 0 && strings.IndexFunc(b, beyond) < 0 {
+		return strings.Compare(a, b)
+	}
 	return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -176,6 +175,9 @@ func (w *evidenceWalk) checkpoint(name string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
+	if name == checkpointFile {
+		w.report.Signed = signed
+	}
 	return w.open(name, signed)
 }
 
@@ -280,37 +282,17 @@ func (w *evidenceWalk) checkNote(manifest []byte) error {
 	if err != nil {
 		return err
 	}
-	n, err := note.Open(signed, w.keys.keys)
-	if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
-		return failedIn(noteFile, CheckSignature, "it is not signed by the key that signed the checkpoint")
-	}
-	if _, ok := errors.AsType[*note.InvalidSignatureError](err); ok {
-		return failedIn(noteFile, CheckSignature, "its signature is wrong: it was altered, or another key signed it")
+	text, err := w.keys.OpenNote(signed, w.manifest.Origin+" evidence v1")
+	if fault, ok := errors.AsType[*VerifyError](err); ok {
+		fault.File = noteFile
 	}
 	if err != nil {
-		return failedIn(noteFile, CheckFormat, "it is not a signed note")
+		return err
 	}
-	head, sum, _ := strings.Cut(n.Text, "\n")
-	want := sha256.Sum256(manifest)
-	switch {
-	case head != w.manifest.Origin+" evidence v1":
-		return failedIn(noteFile, CheckOrigin, "it is not of evidence of the log %q", shorten(w.manifest.Origin))
-	case !w.goodFor(n):
-		return failedIn(noteFile, CheckOrigin, "the key that signed it is not good for the log %q", shorten(w.manifest.Origin))
-	case sum != hex.EncodeToString(want[:])+"\n":
+	if sum := sha256.Sum256(manifest); text != hex.EncodeToString(sum[:])+"\n" {
 		return failedIn(manifestFile, CheckManifest, "it is not the manifest that was signed: something in it was altered")
 	}
 	return nil
-}
-
-// goodFor says whether a key that signed a note is one of the log's.
-func (w *evidenceWalk) goodFor(n *note.Note) bool {
-	for _, sig := range n.Sigs {
-		if sig.Name == w.manifest.Origin || sig.Name+"/"+w.manifest.Organization.ID == w.manifest.Origin {
-			return true
-		}
-	}
-	return false
 }
 
 // checkSums says whether every file is the one that the manifest lists.

@@ -109,6 +109,27 @@ type (
 // Marshal writes the manifest in its one form: canonical JSON (RFC 8785),
 // indented by two spaces a level, and a line feed.
 func (m *EvidenceManifest) Marshal() ([]byte, error) {
+	text, err := m.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// MarshalJSON writes the manifest as canonical JSON, with times as entries have
+// them.
+func (m *EvidenceManifest) MarshalJSON() ([]byte, error) {
+	type plain EvidenceManifest // without this method
+	generic, err := toGeneric((*plain)(m))
+	if err != nil {
+		return nil, err
+	}
+	members := generic.(map[string]any) // a struct is an object
 	period := map[string]any{}
 	for name, t := range map[string]time.Time{"from": m.Received.From, "to": m.Received.To} {
 		if t.IsZero() {
@@ -128,12 +149,6 @@ func (m *EvidenceManifest) Marshal() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Times are written as entries have them; the rest as its tags say.
-	generic, err := toGeneric(m)
-	if err != nil {
-		return nil, err
-	}
-	members := generic.(map[string]any) // a struct is an object
 	members["received"], members["created_at"], members["complete_through"] = period, string(created), through
 	if m.Schemas == nil {
 		members["schemas"] = []any{}
@@ -141,16 +156,7 @@ func (m *EvidenceManifest) Marshal() ([]byte, error) {
 	if m.Files == nil {
 		members["files"] = map[string]any{}
 	}
-	text, err := appendCanonical(nil, members)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, text, "", "  "); err != nil {
-		return nil, err
-	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	return appendCanonical(nil, members)
 }
 
 // through is complete_through as JSON.

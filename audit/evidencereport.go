@@ -14,6 +14,9 @@ type EvidenceReport struct {
 	KeyKnown bool `json:"key_known"`
 	// Checkpoint is the signed checkpoint that all of it hangs on.
 	Checkpoint Checkpoint `json:"checkpoint"`
+	// Signed is that checkpoint as it is signed, to be kept for
+	// [EvidenceOptions.Older] next time.
+	Signed []byte `json:"-"`
 	// Older is the older checkpoint in the zip, and Kept the one that was
 	// given: the log extends them. Nil when there was none.
 	Older *Checkpoint `json:"older,omitempty"`

@@ -383,9 +383,9 @@ func fileTamperings() []tampering {
 		{"note altered", func(t testing.TB, ev *evidence) {
 			sum := sha256.Sum256(ev.files["manifest.json"])
 			swap("manifest.note", hex.EncodeToString(sum[:]), strings.Repeat("0", 64))(t, ev)
-		}, audit.CheckSignature, "manifest.note: its signature is wrong", ""},
-		{"note of a checkpoint", func(_ testing.TB, ev *evidence) { ev.files["manifest.note"] = ev.files["proof/checkpoint"] }, audit.CheckOrigin, "manifest.note: it is not of evidence", ""},
-		{"note of nobody", swap("manifest.note", "— ", "- "), audit.CheckFormat, "manifest.note: it is not a signed note", ""},
+		}, audit.CheckSignature, "manifest.note: the signature of the note by", ""},
+		{"note of a checkpoint", func(_ testing.TB, ev *evidence) { ev.files["manifest.note"] = ev.files["proof/checkpoint"] }, audit.CheckFormat, "manifest.note: the note begins with", ""},
+		{"note of nobody", swap("manifest.note", "— ", "- "), audit.CheckFormat, "manifest.note: the note is not a signed note", ""},
 		{"verifier missing", func(_ testing.TB, ev *evidence) { delete(ev.files, "verify.html") }, audit.CheckFormat, "the zip has no verify.html", ""},
 		{"note missing", func(_ testing.TB, ev *evidence) { delete(ev.files, "manifest.note") }, audit.CheckFormat, "the zip has no manifest.note", ""},
 		{"consistency missing", func(_ testing.TB, ev *evidence) { delete(ev.files, "proof/consistency") }, audit.CheckFormat, "the zip has no proof/consistency", ""},

@@ -15,32 +15,33 @@ import (
 // verifyCmd checks what a server says without trusting it.
 type verifyCmd struct {
 	remote
-	Proof      string `arg:"" optional:"" help:"Proof of one entry, as GET …/events/ID/proof answered it; checked without any server. - is standard input." placeholder:"FILE"`
+	File       string `arg:"" optional:"" help:"Evidence zip, or proof of one entry as GET …/events/ID/proof answered it; checked without any server. - is standard input." placeholder:"FILE"`
 	Org        string `help:"Verify this organization's whole log, read from the server." env:"STELE_ORG" placeholder:"ORG"`
 	Vkey       string `help:"Verifier key of the server, as GET /v1/log/vkey gives it, or a file that holds it. Get it once, and keep it yourself." env:"STELE_VKEY" placeholder:"KEY"`
-	Checkpoint string `help:"Checkpoint kept from an earlier verification: the log must extend it." type:"existingfile" placeholder:"FILE"`
+	Checkpoint string `help:"Checkpoint kept from an earlier verification, or proof/checkpoint of an earlier evidence zip: the log must extend it." type:"existingfile" placeholder:"FILE"`
 	Save       string `help:"Keep the verified checkpoint in this file, for --checkpoint next time." type:"path" placeholder:"FILE"`
 }
 
-// Run exits with 3 when the proof or the log is not sound.
+// Help says what the exit codes mean.
+func (c *verifyCmd) Help() string {
+	return `Exit codes: 0 all of it was verified; 1 it could not be read; 2 the command line is wrong; 3 something is not as it was recorded, or cannot be shown to be.`
+}
+
+// Run exits with 3 when the file or the log is not sound.
 func (c *verifyCmd) Run(ctx context.Context, p *process) error {
 	switch {
-	case c.Proof != "" && c.Org != "":
-		return &exitCodeError{exitUsage, errors.New("name either a proof file or --org")}
-	case c.Proof != "":
-		return c.verifyProof(p)
+	case c.File != "" && c.Org != "":
+		return &exitCodeError{exitUsage, errors.New("name either a file or --org")}
+	case c.File != "":
+		return c.verifyFile(p)
 	case c.Org != "":
 		return c.verifyLog(ctx, p)
 	default:
-		return &exitCodeError{exitUsage, errors.New("name a proof file, or --org to verify a whole log")}
+		return &exitCodeError{exitUsage, errors.New("name an evidence zip or a proof, or --org to verify a whole log")}
 	}
 }
 
-func (c *verifyCmd) verifyProof(p *process) error {
-	data, err := readInput(p, c.Proof)
-	if err != nil {
-		return err
-	}
+func (c *verifyCmd) verifyProof(p *process, data []byte) error {
 	if c.Vkey == "" {
 		return &exitCodeError{exitUsage, errors.New("no verifier key: set --vkey or STELE_VKEY")}
 	}

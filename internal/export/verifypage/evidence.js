@@ -756,12 +756,13 @@ class Walk {
     const fault = (check, message) => new Fault(check, message, { file: noteFile });
     const origin = this.manifest.origin;
     const note = await openNote(await this.whole(noteFile), this.keys);
-    if (note.wrong === "unsigned") throw fault("signature", "it is not signed by the key that signed the checkpoint");
-    if (note.wrong === "signature") throw fault("signature", "its signature is wrong: it was altered, or another key signed it");
-    if (note.wrong) throw fault("format", "it is not a signed note");
+    if (note.wrong === "unsigned") throw fault("signature", "the note is not signed by a key that was given");
+    if (note.wrong === "signature") throw fault("signature", `the signature of the note by ${note.name} is wrong: it was altered, or another key signed it`);
+    if (note.wrong) throw fault("format", "the note is not a signed note");
     const cut = note.text.indexOf("\n");
-    if (note.text.slice(0, cut) !== `${origin} evidence v1`) throw fault("origin", `it is not of evidence of the log ${quote(origin)}`);
-    if (!goodFor(note.names, origin)) throw fault("origin", `the key that signed it is not good for the log ${quote(origin)}`);
+    const [first, due] = [note.text.slice(0, cut), `${origin} evidence v1`];
+    if (first !== due) throw fault("format", `the note begins with ${quote(first)}, not with ${quote(due)}`);
+    if (!goodFor(note.names, origin)) throw fault("origin", `the note is about the log ${quote(origin)}, for which the key that signed it is not good`);
     if (note.text.slice(cut + 1) !== `${hex(hashOf(manifest))}\n`) {
       throw new Fault("manifest", "it is not the manifest that was signed: something in it was altered", { file: manifestFile });
     }
