@@ -1,9 +1,11 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -128,6 +130,45 @@ func TestVerificationDoc(t *testing.T) {
 		}
 		if got := stdout + stderr; got != want || code != exit {
 			t.Errorf("stele %s: exit %d\n%s", b[1], code, got)
+		}
+	}
+}
+
+// TestVerificationHeart runs the verifier that docs/verification.md shows, on a
+// sound zip and on one that was altered.
+func TestVerificationHeart(t *testing.T) {
+	text, err := os.ReadFile("../../docs/verification.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```js\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("docs/verification.md shows no verifier")
+	}
+	dir := t.TempDir()
+	script := filepath.Join(dir, "heart.mjs")
+	if err := os.WriteFile(script, block[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const vkey = "audit.example.com/org_1+6451f4e1+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop"
+	for name, want := range map[string]string{
+		"mixed":                    "10 rows are as recorded in audit.example.com/org_1, of 100 entries.",
+		"altered-row-in-csv":       "entries.csv: altered",
+		"altered-row-and-manifest": "another manifest",
+		"altered-other-key":        "wrong signature",
+	} {
+		r, err := zip.OpenReader("../../audit/testdata/evidence/" + name + ".zip")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(dir, name)
+		if err := os.CopyFS(to, r); err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Close()
+		out, err := exec.CommandContext(t.Context(), "node", script, to, vkey).CombinedOutput()
+		if (err == nil) != (name == "mixed") || !strings.Contains(string(out), want) {
+			t.Errorf("%s: error %v, %s", name, err, out)
 		}
 	}
 }
