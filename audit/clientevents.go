@@ -263,7 +263,7 @@ func (c *Client) Facets(ctx context.Context, org string, q Query, field Field, l
 	return f, err
 }
 
-// Log reads an organization's log, for [VerifyLog].
+// Log reads an organization's log, for [VerifyLog]. It is a [ConsistencyReader].
 func (c *Client) Log(org string) LogReader { return &serverLog{c, org} }
 
 type serverLog struct {
@@ -287,7 +287,15 @@ func (l *serverLog) read(ctx context.Context, path string) ([]byte, error) {
 	if errors.Is(err, &Error{Code: CodeNotFound}) {
 		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
+	if errors.Is(err, &Error{Code: CodeGone}) {
+		return nil, fmt.Errorf("%w: %w", ErrRemoved, err)
+	}
 	return data, err
+}
+
+// ReadConsistency implements [ConsistencyReader].
+func (l *serverLog) ReadConsistency(ctx context.Context, older, newer uint64) ([]tlog.Hash, error) {
+	return l.client.Consistency(ctx, l.org, older, newer)
 }
 
 // Checkpoint returns the signed checkpoint of a log as it is now.

@@ -25,9 +25,22 @@ type LogReader interface {
 	ReadCheckpoint(ctx context.Context) ([]byte, error)
 	// ReadTile returns a tile or an entry bundle by its path, such as
 	// "tile/0/x001/234" or "tile/entries/000.p/17". The error for one that
-	// is not there is fs.ErrNotExist (errors.Is).
+	// is not there is fs.ErrNotExist (errors.Is); for one whose entries the
+	// log does not give any more, because retention removed some, it is
+	// [ErrRemoved].
 	ReadTile(ctx context.Context, path string) ([]byte, error)
 }
+
+// ConsistencyReader is a [LogReader] that also gets proofs that a log extends an
+// older one (RFC 6962). They are needed where the tiles are gone that show it.
+type ConsistencyReader interface {
+	LogReader
+	ReadConsistency(ctx context.Context, older, newer uint64) ([]tlog.Hash, error)
+}
+
+// ErrRemoved says that a tile or bundle was there and is not any more, because
+// retention removed entries.
+var ErrRemoved = errors.New("removed by retention")
 
 // DirLog reads a log from files: "checkpoint", and tiles by their paths.
 func DirLog(fsys fs.FS) LogReader { return dirLog{fsys} }
@@ -60,6 +73,9 @@ func readTile(ctx context.Context, r LogReader, level int, index uint64, width i
 		full, fullErr := r.ReadTile(ctx, TilePath(level, index, tileWidth))
 		if fullErr == nil {
 			return full, true, nil
+		}
+		if errors.Is(fullErr, ErrRemoved) {
+			err = fullErr
 		}
 	}
 	if err != nil {
@@ -157,6 +173,9 @@ type bundle struct {
 	cut     bool // entries go on after width
 	leaves  []byte
 	err     error
+	// removed says that the log does not give the entries any more, pruned
+	// that it does not give their hashes either.
+	removed, pruned bool
 }
 
 // tile is the tile of the leaves.
@@ -209,11 +228,16 @@ func readBundles(ctx context.Context, r LogReader, size uint64) iter.Seq[bundle]
 
 func readBundle(ctx context.Context, r LogReader, from uint64, width int) bundle {
 	b := bundle{from: from, width: width}
-	if b.entries, b.cut, b.err = readTile(ctx, r, -1, from/tileWidth, width); b.err != nil {
+	b.entries, b.cut, b.err = readTile(ctx, r, -1, from/tileWidth, width)
+	if b.removed = errors.Is(b.err, ErrRemoved); b.err != nil && !b.removed {
 		return b
 	}
 	var cut bool
-	if b.leaves, cut, b.err = readTile(ctx, r, 0, from/tileWidth, width); b.err != nil {
+	b.leaves, cut, b.err = readTile(ctx, r, 0, from/tileWidth, width)
+	if b.pruned = b.removed && width == tileWidth && errors.Is(b.err, ErrRemoved); b.pruned {
+		b.err = nil
+	}
+	if b.err != nil || b.pruned {
 		return b
 	}
 	want := width * tlog.HashSize

@@ -36,16 +36,32 @@ type LogReport struct {
 	Older *Checkpoint `json:"older,omitempty"`
 	// Entries is the number of records that were read and are in the tree.
 	Entries uint64 `json:"entries"`
+	// Removed are the entries whose records the log does not give any more,
+	// because retention removed them or others of the same bundle, which is at
+	// most 256 entries. Their hashes are in the tree, so that nothing else can
+	// take their place; that they were due, the log cannot show. Those of the
+	// bundles that are there still have a proof each.
+	Removed []Range `json:"removed,omitempty"`
 	// FirstReceivedAt and LastReceivedAt are those of the first and the last
 	// of them.
 	FirstReceivedAt time.Time `json:"first_received_at,omitzero"`
 	LastReceivedAt  time.Time `json:"last_received_at,omitzero"`
 }
 
+// Range is entries of a log: From ≤ seq < To.
+type Range struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
 // VerifyLog reads a whole log, in constant memory, and checks it: the checkpoint
 // is signed, every tile belongs to the checkpoint's tree, every record is in its
 // place in it, records carry their place in their id, and times of receipt do not
 // decrease. With Older, it also checks that the log extends the older checkpoint.
+//
+// Records that retention removed cannot be checked. Their hashes are, as far as
+// the log still has them: of each entry, or of 256 together. The report says which
+// entries that concerns.
 //
 // Errors about the log are *[VerifyError] and name the first entry concerned;
 // others come from reading.
@@ -74,6 +90,7 @@ type logWalk struct {
 	opts   LogOptions
 	report *LogReport
 	tiles  *tileSource
+	next   uint64 // the entry that comes next
 }
 
 // extends says whether the log extends an older signed checkpoint.
@@ -85,8 +102,8 @@ func (w *logWalk) extends(v *Verifier, signed []byte) error {
 	c := w.report.Checkpoint
 	var proof []tlog.Hash
 	if older.Origin == c.Origin && 0 < older.Size && older.Size < c.Size {
-		if proof, err = tlog.ProveTree(c.tree().N, older.tree().N, w.tiles); err != nil {
-			return w.tiles.explain(err)
+		if proof, err = w.prove(older); err != nil {
+			return err
 		}
 	}
 	if err := c.Extends(older, proof); err != nil {
@@ -94,6 +111,26 @@ func (w *logWalk) extends(v *Verifier, signed []byte) error {
 	}
 	w.report.Older = &older
 	return nil
+}
+
+// prove returns the proof that the log extends an older checkpoint: from tiles or,
+// where these are gone, as the log gives it.
+func (w *logWalk) prove(older Checkpoint) ([]tlog.Hash, error) {
+	size := w.report.Checkpoint.Size
+	proof, err := tlog.ProveTree(w.report.Checkpoint.tree().N, older.tree().N, w.tiles)
+	if err == nil {
+		return proof, nil
+	}
+	r, ok := w.tiles.r.(ConsistencyReader)
+	if err = w.tiles.explain(err); !ok || !errors.Is(err, ErrRemoved) {
+		return nil, err
+	}
+	w.tiles.failed = nil
+	hashes, err := r.ReadConsistency(w.tiles.ctx, older.Size, size)
+	if err != nil {
+		return nil, fmt.Errorf("read the proof from %d to %d entries: %w", older.Size, size, err)
+	}
+	return hashes, nil
 }
 
 // records reads and checks every record.
@@ -113,7 +150,7 @@ func (w *logWalk) records(ctx context.Context, r LogReader) error {
 			return err
 		}
 		if w.opts.Progress != nil {
-			w.opts.Progress(w.report.Entries, size)
+			w.opts.Progress(w.next, size)
 		}
 	}
 	return ctx.Err() // readBundles ends early with it
@@ -121,14 +158,21 @@ func (w *logWalk) records(ctx context.Context, r LogReader) error {
 
 // bundle checks the records of one entry bundle.
 func (w *logWalk) bundle(b bundle) error {
+	if b.pruned {
+		return w.pruned(b)
+	}
 	w.tiles.offer(b.tile(), b.leaves)
 	leaves, err := w.tiles.ReadHashes(b.leafIndexes())
 	if err != nil {
 		return w.tiles.explain(err)
 	}
+	if b.removed {
+		w.skip(b)
+		return nil
+	}
 	rest := b.entries
 	for _, leaf := range leaves {
-		seq := w.report.Entries
+		seq := w.next
 		if len(rest) < 2 || len(rest)-2 < int(binary.BigEndian.Uint16(rest)) {
 			return failed(CheckFormat, "the bundle of entries %d to %d ends in the middle of entry %d", b.from, b.last(), seq)
 		}
@@ -142,11 +186,33 @@ func (w *logWalk) bundle(b bundle) error {
 			return err
 		}
 		w.report.Entries++
+		w.next++
 	}
 	if len(rest) > 0 && !b.cut {
 		return failed(CheckFormat, "the bundle of entries %d to %d has more than these", b.from, b.last())
 	}
 	return nil
+}
+
+// pruned checks the hash over a bundle of which nothing is left, not even the
+// tile: one hash of the tile above.
+func (w *logWalk) pruned(b bundle) error {
+	at := tlog.StoredHashIndex(tileHeight, int64(b.from/tileWidth)) //nolint:gosec // ParseCheckpoint refuses more
+	if _, err := w.tiles.ReadHashes([]int64{at}); err != nil {
+		return w.tiles.explain(err)
+	}
+	w.skip(b)
+	return nil
+}
+
+// skip notes that the records of a bundle are not given any more.
+func (w *logWalk) skip(b bundle) {
+	w.next = b.last() + 1
+	if n := len(w.report.Removed); n > 0 && w.report.Removed[n-1].To == b.from {
+		w.report.Removed[n-1].To = w.next
+		return
+	}
+	w.report.Removed = append(w.report.Removed, Range{b.from, w.next})
 }
 
 // record checks what a record says of its place.
@@ -163,9 +229,9 @@ func (w *logWalk) record(seq uint64, record []byte) error {
 	case !ok || idSeq != seq || ms != says.ReceivedAt.UnixMilli():
 		return failed(CheckPlace, "the record in place %d has the id %q, which is not of that entry", seq, shorten(says.ID))
 	case says.ReceivedAt.Before(w.report.LastReceivedAt):
-		return failed(CheckPlace, "entry %d was received before entry %d", seq, seq-1)
+		return failed(CheckPlace, "entry %d was received before the one before it", seq)
 	}
-	if seq == 0 {
+	if w.report.Entries == 0 {
 		w.report.FirstReceivedAt = says.ReceivedAt
 	}
 	w.report.LastReceivedAt = says.ReceivedAt

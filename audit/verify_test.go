@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/stelehq/stele/audit"
 )
@@ -89,6 +90,97 @@ func TestVerifyLogDeep(t *testing.T) {
 	}
 }
 
+// prunedLog is a log whose owner removed entries: it says so of some files.
+type prunedLog struct {
+	audit.LogReader
+	log  *testLog
+	gone map[string]bool
+}
+
+func (p prunedLog) ReadTile(ctx context.Context, path string) ([]byte, error) {
+	if p.gone[path] {
+		return nil, fmt.Errorf("%s: %w", path, audit.ErrRemoved)
+	}
+	return p.LogReader.ReadTile(ctx, path)
+}
+
+// provingLog is one that also proves that it extends an older one.
+type provingLog struct{ prunedLog }
+
+func (p provingLog) ReadConsistency(_ context.Context, older, newer uint64) ([]tlog.Hash, error) {
+	return tlog.ProveTree(int64(newer), int64(older), p.log)
+}
+
+// TestVerifyLogRemoved verifies what is left of a log, and says what is not.
+func TestVerifyLogRemoved(t *testing.T) {
+	log := newTestLog(t, 1500)
+	files := log.files(t)
+	gone := map[string]bool{}
+	for _, tile := range []string{"000", "001", "003"} {
+		gone["tile/0/"+tile], gone["tile/entries/"+tile] = true, true
+	}
+	gone["tile/entries/004"] = true
+	seqs := 0
+	opts := audit.LogOptions{Record: func(seq uint64, _ []byte) error {
+		seqs++
+		if seq < 512 || seq >= 768 && seq < 1280 {
+			t.Errorf("entry %d was read", seq)
+		}
+		return nil
+	}}
+	verify := func(files fs.FS, gone map[string]bool, opts audit.LogOptions) (audit.LogReport, error) {
+		return audit.VerifyLog(t.Context(), provingLog{prunedLog{audit.DirLog(files), log, gone}}, log.verifier(t), opts)
+	}
+	opts.Older = log.checkpoint(t, 300) // inside what is gone
+	report, err := verify(files, gone, opts)
+	want := audit.LogReport{
+		Checkpoint:      audit.Checkpoint{Origin: logOrigin, Size: 1500, Root: log.root(t, 1500)},
+		Older:           &audit.Checkpoint{Origin: logOrigin, Size: 300, Root: log.root(t, 300)},
+		Entries:         476,
+		FirstReceivedAt: log.entries[512].ReceivedAt, LastReceivedAt: log.entries[1499].ReceivedAt,
+		Removed: []audit.Range{{From: 0, To: 512}, {From: 768, To: 1280}},
+	}
+	if diff := cmp.Diff(want, report); err != nil || diff != "" || seqs != 476 {
+		t.Errorf("%v, %d records: %s", err, seqs, diff)
+	}
+	pruned := prunedLog{audit.DirLog(files), log, gone}
+	if _, err := audit.VerifyLog(t.Context(), pruned, log.verifier(t), opts); !errors.Is(err, audit.ErrRemoved) {
+		t.Errorf("no tiles and no proof: %v", err)
+	}
+	other := newTestLog(t, 0)
+	for i := range 300 {
+		e := entryAt(i)
+		e.Actor.ID += "x"
+		other.add(t, e)
+	}
+	_, err = verify(files, gone, audit.LogOptions{Older: other.checkpoint(t, 300)})
+	wantCheck(t, "another history", err, audit.CheckConsistency, "does not extend")
+	// What hides an alteration is noticed where hashes are left.
+	altered := maps.Clone(files)
+	for _, name := range []string{"tile/0/004", "tile/1/000.p/5", "tile/0/002", "tile/entries/002"} {
+		bad := bytes.Clone(files[name].Data)
+		bad[40] ^= 1
+		altered[name] = &fstest.MapFile{Data: bad}
+		if _, err := verify(altered, gone, audit.LogOptions{}); err == nil {
+			t.Errorf("%s is altered", name)
+		}
+		altered[name] = files[name]
+	}
+	// The newest tile is never without its hashes, nor a tile without that its
+	// entries are, nor is what is missing removed.
+	for name, more := range map[string]string{"the last tile": "tile/0/005.p/220", "a tile alone": "tile/0/002", "a tile above": "tile/1/000.p/5"} {
+		all := maps.Clone(gone)
+		all[more], all["tile/entries/005.p/220"] = true, name == "the last tile"
+		if _, err := verify(files, all, audit.LogOptions{}); err == nil {
+			t.Errorf("%s is gone, and nothing is wrong", name)
+		}
+	}
+	delete(altered, "tile/entries/002")
+	if _, err := verify(altered, gone, audit.LogOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing bundle: %v", err)
+	}
+}
+
 // TestVerifyLogFlips flips a bit in each file that is served: each is noticed.
 func TestVerifyLogFlips(t *testing.T) {
 	log := newTestLog(t, 600)
@@ -161,7 +253,7 @@ func TestVerifyLogAltered(t *testing.T) {
 		{"time goes back", forged(7, func(e *audit.Entry) {
 			e.ReceivedAt = e.ReceivedAt.Add(-time.Second)
 			e.ID = testID(e.ReceivedAt.UnixMilli(), 7)
-		}), nil, audit.CheckPlace, "entry 7 was received before entry 6"},
+		}), nil, audit.CheckPlace, "entry 7 was received before the one before it"},
 		{"not JSON", recordsOf(t, "{"), nil, audit.CheckFormat, "the record of entry 0 cannot be read"},
 		{"empty with a root", newTestLog(t, 0), func(f fstest.MapFS) {
 			f["checkpoint"] = &fstest.MapFile{Data: honest.sign(t, audit.Checkpoint{Origin: logOrigin}.String())}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/stelehq/stele/audit"
 )
 
@@ -58,10 +60,18 @@ func (c *verifyCmd) verifyProof(p *process, data []byte) error {
 		return unsound(err)
 	}
 	if c.JSON {
-		return printJSONLine(p.stdout, map[string]any{"id": proof.Entry.ID, "seq": proof.Entry.Seq, "origin": checkpoint.Origin, "size": checkpoint.Size})
+		line := map[string]any{"id": proof.Entry.ID, "seq": proof.Entry.Seq, "origin": checkpoint.Origin, "size": checkpoint.Size}
+		if at := proof.Entry.ErasedAt; !at.IsZero() {
+			line["erased_at"] = at
+		}
+		return printJSONLine(p.stdout, line)
 	}
 	_, err = fmt.Fprintf(p.stdout, "Entry %s is number %d of the log %s, unaltered, within the signed checkpoint of its first %d entries.\n",
 		proof.Entry.ID, proof.Entry.Seq, checkpoint.Origin, checkpoint.Size)
+	if at := proof.Entry.ErasedAt; err == nil && !at.IsZero() {
+		_, err = fmt.Fprintf(p.stdout, "Its details (names, metadata, context) were erased, on %s as the server says; what they were cannot be checked any more.\n",
+			at.UTC().Format("2006-01-02"))
+	}
 	return err
 }
 
@@ -127,8 +137,14 @@ func (c *verifyCmd) print(p *process, r audit.LogReport) error {
 	if c.JSON {
 		return printJSONLine(p.stdout, r)
 	}
-	fmt.Fprintf(p.stdout, "The log %s is whole: the hashes of all %d entries, computed again, give the root that was signed.\n",
-		r.Checkpoint.Origin, r.Entries)
+	if len(r.Removed) == 0 {
+		fmt.Fprintf(p.stdout, "The log %s is whole: the hashes of all %d entries, computed again, give the root that was signed.\n",
+			r.Checkpoint.Origin, r.Entries)
+	} else {
+		fmt.Fprintf(p.stdout, "The log %s has the root that was signed, of %d entries. The hashes of %d of them were computed again.\n",
+			r.Checkpoint.Origin, r.Checkpoint.Size, r.Entries)
+		printRemoved(p, r.Removed)
+	}
 	if r.Older != nil {
 		fmt.Fprintf(p.stdout, "It extends the earlier checkpoint of %d entries: none of those was altered or removed.\n", r.Older.Size)
 		return nil
@@ -137,10 +153,40 @@ func (c *verifyCmd) print(p *process, r audit.LogReport) error {
 	return err
 }
 
+// printRemoved says what could not be computed again, and what that means.
+func printRemoved(p *process, removed []audit.Range) {
+	var n uint64
+	var ranges []string
+	for i, r := range removed {
+		n += r.To - r.From
+		if i < maxRanges {
+			ranges = append(ranges, fmt.Sprintf("%d to %d", r.From, r.To-1))
+		}
+	}
+	if more := len(removed) - maxRanges; more > 0 {
+		ranges = append(ranges, fmt.Sprintf("and %d ranges more", more))
+	}
+	fmt.Fprintf(p.stdout, "Of %d entries the log gives no records any more, because its retention removed them or others beside them: %s.\n"+
+		"Their hashes are in the signed root, so nothing else can have been in their place. That they were due is not shown by this.\n",
+		n, strings.Join(ranges, ", "))
+}
+
+// maxRanges is how many ranges of removed entries are named.
+const maxRanges = 10
+
 // keepingLog remembers the checkpoint it read.
 type keepingLog struct {
 	audit.LogReader
 	checkpoint []byte
+}
+
+// ReadConsistency implements [audit.ConsistencyReader].
+func (k *keepingLog) ReadConsistency(ctx context.Context, older, newer uint64) ([]tlog.Hash, error) {
+	r, ok := k.LogReader.(audit.ConsistencyReader)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return r.ReadConsistency(ctx, older, newer)
 }
 
 // ReadCheckpoint reads the checkpoint and keeps it.
