@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/storetest"
 )
 
@@ -69,6 +71,21 @@ func TestStoreOnDisk(t *testing.T) {
 func TestStoreInMemory(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, testConfig(t, vfs.NewMem())) })
+}
+
+// TestRewriteSuite is the suite over taking entries out, also with small blocks.
+func TestRewriteSuite(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []uint64{ledger.BlockSize, 512} {
+		t.Run(fmt.Sprint(rows), func(t *testing.T) {
+			t.Parallel()
+			storetest.RunRewrite(t, func(t testing.TB) storetest.Subject {
+				cfg := testConfig(t, vfs.NewMem())
+				cfg.rangeRows = rows
+				return subject(t, cfg)
+			})
+		})
+	}
 }
 
 func TestSecondOpen(t *testing.T) {
