@@ -21,7 +21,7 @@ import (
 // right is for the ledger to say. Commits may go on meanwhile. The error is that
 // of a read that failed, or of ctx.
 func (s *Store) Check(ctx context.Context, report func(problem error)) error {
-	snapshot := s.db.NewSnapshot()
+	snapshot := s.snapshots.take(s.db)
 	c := &checker{db: snapshot, report: report, logs: map[string]*checkedLog{}, windows: map[uint64]*checkedWindow{}}
 	if err := errors.Join(c.all(ctx), snapshot.Close()); err != nil {
 		return fmt.Errorf("check store: %w", err)
@@ -91,6 +91,7 @@ func (c *checker) all(ctx context.Context) error {
 		{kindChunk, c.chunk},
 		{kindReceipts, c.receipts},
 		{kindRecord, c.record},
+		{kindDirt, c.dirt},
 	} {
 		err := eachRow(c.db, step.kind, func(key, value []byte) error {
 			if err := step.look(key, value); err != nil {
@@ -400,7 +401,7 @@ func (c *checker) ends() {
 
 // foreign reports rows of no known kind.
 func (c *checker) foreign() error {
-	const known = "!bcfghkmnprst"
+	const known = "!bcfghkmnprstx"
 	it, err := c.db.NewIter(nil)
 	if err != nil {
 		return err

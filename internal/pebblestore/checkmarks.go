@@ -143,3 +143,9 @@ func (t *tileMarks) kind(seq uint64) byte {
 	}
 	return t.kinds[seq%ledger.TileWidth]
 }
+
+// dirt looks at what is still to be scrubbed.
+func (c *checker) dirt(key, value []byte) error {
+	_, err := decodeDirt(key, value)
+	return err
+}

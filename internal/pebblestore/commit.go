@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"runtime"
 	"sync"
@@ -282,6 +283,10 @@ func encodeDrop(b *pebble.Batch, org string, cur *head) error {
 		if err := b.DeleteRange(start, prefixEnd(start), nil); err != nil {
 			return err
 		}
+	}
+	d := dirt{org: org, incarnation: cur.incarnation, from: 0, to: math.MaxUint64}
+	if err := d.put(b); err != nil {
+		return err
 	}
 	key := appendOrgKey(nil, kindHead, org)
 	empty := &head{incarnation: cur.incarnation + 1}

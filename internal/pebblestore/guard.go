@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,6 +84,9 @@ type guardFS struct {
 	noSpace   atomic.Bool
 	setbackAt atomic.Int64
 	now       func() time.Time
+
+	// scrubbing counts who wants old logs to be gone.
+	scrubbing atomic.Int32
 
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -265,8 +269,17 @@ func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 	return g.create(name, func() (vfs.File, error) { return g.FS.Create(name, category) })
 }
 
-// ReuseForWrite implements [vfs.FS].
+// ReuseForWrite implements [vfs.FS]. A file that is used again has what it had
+// before until that is written over; while scrubbing it must not.
 func (g *guardFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if g.scrubbing.Load() > 0 {
+		return g.create(newname, func() (vfs.File, error) {
+			if err := g.FS.Remove(oldname); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+			return g.FS.Create(newname, category)
+		})
+	}
 	return g.create(newname, func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, category) })
 }
 

@@ -24,6 +24,7 @@ const (
 	kindReceipts = 'r'
 	kindChunk    = 's'
 	kindTile     = 't'
+	kindDirt     = 'x'
 )
 
 // logKinds are the kinds of keys that begin with an organization and are removed

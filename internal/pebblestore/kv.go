@@ -23,7 +23,8 @@ const (
 
 // records are the records of the catalog.
 type records struct {
-	db *pebble.DB
+	db        *pebble.DB
+	snapshots *snapshots
 
 	// mu guards what follows. It is held for moments, never over a write: a
 	// write may wait for space, and reading goes on then.
@@ -31,7 +32,7 @@ type records struct {
 	// before is what readers see while a group with changes is being written,
 	// since Pebble shows a batch before its sync ends; nil at other times. The
 	// committer sets and closes it, readers use it under mu.
-	before *pebble.Snapshot
+	before *snapshot
 	// unknown are the keys whose last change failed: what is there shows only
 	// after the store was opened again.
 	unknown map[string]bool
@@ -58,7 +59,7 @@ func (s *Store) Get(ctx context.Context, key string) (catalog.Record, error) {
 
 // freeze lets readers see the records as they are now, until thaw.
 func (r *records) freeze() {
-	before := r.db.NewSnapshot()
+	before := r.snapshots.take(r.db)
 	r.mu.Lock()
 	r.before = before
 	r.mu.Unlock()

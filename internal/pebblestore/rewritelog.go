@@ -128,6 +128,10 @@ func (b *blockBuilder) rewritten(w *rangeRewrite) (*ledger.BlockKeys, *sealedVie
 			return nil, nil, err
 		}
 	}
+	d := dirt{org, b.log.head.Load().incarnation, b.generation, w.base, w.base + ledger.BlockSize}
+	if err := d.put(b.batch); err != nil {
+		return nil, nil, err
+	}
 	tile := w.base / ledger.TileWidth
 	if err := b.batch.DeleteRange(tileKey(org, tile), tileKey(org, tile+tilesOfRange), nil); err != nil {
 		return nil, nil, err

@@ -132,6 +132,9 @@ type Store struct {
 	space    space
 	queue    queue
 
+	snapshots snapshots
+	scrubbing sync.Mutex
+
 	keeper search.Keeper // nil keeps everything
 
 	requests, encoders, readers sync.Pool
@@ -226,7 +229,7 @@ func (s *Store) start(readOnly bool) error {
 	s.logs.db, s.logs.logs = s.db, map[string]*orgLog{}
 	s.blocks.open(s.db, s.cfg.IndexBytes, s.cfg.ColumnBytes)
 	s.sealer = newSealer(s)
-	s.kv.db = s.db
+	s.kv.db, s.kv.snapshots = s.db, &s.snapshots
 	s.receipts = newReceipts(s.db, s.cfg.IdempotencyWindow, s.cfg.windowReceipts)
 	err := s.receipts.load(func(err error) {
 		s.log.LogAttrs(context.Background(), slog.LevelError,
