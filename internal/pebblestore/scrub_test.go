@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -93,7 +95,7 @@ func lookFor(t testing.TB, s *Store, pieces map[string]string, files map[string]
 	var found []string
 	for name, b := range files {
 		for piece := range index(b, pieces) {
-			if !left[piece] && len(bytes.Trim([]byte(piece), "\x00")) > 12 {
+			if !left[piece] && len(bytes.Trim([]byte(piece), "\x00\xff")) > 12 {
 				found = append(found, fmt.Sprintf("%s: %s", name, pieces[piece]))
 			}
 		}
@@ -136,9 +138,7 @@ func TestScrub(t *testing.T) {
 	pieces := map[string]string{}
 	note := func() {
 		for _, org := range []string{"org", "gone"} {
-			for piece, what := range traces(t, s, org) {
-				pieces[piece] = what
-			}
+			maps.Copy(pieces, traces(t, s, org))
 		}
 	}
 	for i := range int64(5) {
@@ -203,4 +203,49 @@ func TestScrub(t *testing.T) {
 	}
 	l.check(t, s)
 	busy.check(t, s)
+}
+
+// TestScrubAfterSnapshot has a snapshot keep what is gone until it is in the last
+// level, where nothing is compacted any more. Scrub waits for one that is open, and
+// gets rid of what it kept.
+func TestScrubAfterSnapshot(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	cfg := plainConfig(t, mem)
+	s := mustOpen(t, cfg)
+	l := newRewritten("org")
+	l.add(t, s, 1, variedEvents(rand.New(rand.NewPCG(1, 2)), "t", 1000))
+	sealNow(t, s)
+	pieces := traces(t, s, "org")
+	raw, open := s.db.NewSnapshot(), s.snapshots.take(s.db)
+	l.rewrite(t, s, 0, l.Head.Size, func(*event.Entry) ledger.Fate { return ledger.Erased })
+	if err := flush(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- s.Scrub(t.Context()) }()
+	select {
+	case err := <-done:
+		t.Fatalf("Scrub did not wait for a snapshot: %v", err)
+	case <-time.After(20 * scrubPause):
+	}
+	if list := lookFor(t, s, pieces, filesOf(t, mem, cfg.Dir)); len(list) < 100 {
+		t.Fatalf("the snapshot has kept nothing: %q", list)
+	}
+	if err := open.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if list := lookFor(t, s, pieces, filesOf(t, mem, cfg.Dir)); len(list) > 0 {
+		t.Errorf("%d pieces are still there, such as %s", len(list), list[0])
+	}
+	l.check(t, s)
 }
