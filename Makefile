@@ -8,7 +8,7 @@ SHELL := bash
 
 # Nested Go modules, checked and tested like the root one. They are modules of
 # their own so that what only a test needs stays out of the root go.mod.
-GO_MODULES := internal/workos/sdktest internal/benchpeers internal/stream/receivertest
+GO_MODULES := internal/workos/sdktest internal/benchpeers internal/stream/receivertest internal/ledger/c2sptest
 # Folders with a package-lock.json that tests need installed.
 NPM_DIRS := internal/workos/testdata/node internal/web/browsertest/testdata internal/stream/receivertest/node
 # Commands that tests need, each with the Debian package that brings it where
@@ -93,7 +93,7 @@ browser: deps ## the pages in a real browser; BROWSERFLAGS go to Playwright
 	go test -race -count 1 -v ./internal/web/browsertest -args -- $(BROWSERFLAGS)
 
 .PHONY: deps
-deps: apt $(npm_installed) $(RECEIVERS:%=$(bin)/%) ## install what the tests need
+deps: apt $(npm_installed) $(RECEIVERS:%=$(bin)/%) $(bin)/litewitness ## install what the tests need
 
 .PHONY: apt
 apt:
@@ -118,6 +118,12 @@ $(bin)/fake-gcs-server: package = github.com/fsouza/fake-gcs-server
 $(RECEIVERS:%=$(bin)/%): $(bin)/%: $(receivers)/%/go.mod $(receivers)/%/go.sum
 	@echo "build $(@F) (once)"
 	@cd $(receivers)/$(@F) && go build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ $(package)
+
+# A witness of others, which signs checkpoints in tests.
+litewitness := internal/ledger/c2sptest/litewitness
+$(bin)/litewitness: $(litewitness)/go.mod $(litewitness)/go.sum
+	@echo "build $(@F) (once)"
+	@cd $(litewitness) && go build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ filippo.io/torchwood/cmd/litewitness
 
 .PHONY: cover
 cover: deps ## statement coverage of all packages together, in cover.out
