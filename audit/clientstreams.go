@@ -359,15 +359,18 @@ func (c *Client) CancelReplay(ctx context.Context, org, id, replay string) error
 // StreamReconciliation says what of a log lies at an object store. Summary says
 // it in a sentence.
 type StreamReconciliation struct {
-	OrganizationID string      `json:"organization_id"`
-	From           uint64      `json:"from"`
-	To             uint64      `json:"to"`
-	Summary        string      `json:"summary"`
-	Expected       uint64      `json:"expected"`
-	Missing        uint64      `json:"missing"`
-	Gaps           []StreamGap `json:"gaps"`
-	Objects        int         `json:"objects"`
-	Duplicates     int         `json:"duplicates"`
+	OrganizationID string `json:"organization_id"`
+	From           uint64 `json:"from"`
+	To             uint64 `json:"to"`
+	Summary        string `json:"summary"`
+	// Removed is how many entries of the range the log has no more, since
+	// retention has removed them: of those nothing is said.
+	Removed    uint64      `json:"removed"`
+	Expected   uint64      `json:"expected"`
+	Missing    uint64      `json:"missing"`
+	Gaps       []StreamGap `json:"gaps"`
+	Objects    int         `json:"objects"`
+	Duplicates int         `json:"duplicates"`
 }
 
 // StreamGap is a range with events that are missing.

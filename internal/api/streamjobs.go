@@ -105,6 +105,7 @@ type reconciliation struct {
 	From           uint64       `json:"from"`
 	To             uint64       `json:"to"`
 	Summary        string       `json:"summary"`
+	Removed        uint64       `json:"removed"`
 	Expected       uint64       `json:"expected"`
 	Missing        uint64       `json:"missing"`
 	Gaps           []stream.Gap `json:"gaps"`
@@ -129,8 +130,8 @@ func (a *api) reconcileStream(w http.ResponseWriter, r *server.Request) error {
 		return err
 	}
 	out := reconciliation{
-		OrganizationID: found.Organization, From: found.From, To: found.To, Summary: found.Summary(), Expected: found.Expected,
-		Missing: found.Missing, Gaps: append([]stream.Gap{}, found.Gaps...), Objects: found.Objects, Duplicates: found.Duplicates,
+		OrganizationID: found.Organization, From: found.From, To: found.To, Summary: found.Summary(), Removed: found.Removed,
+		Expected: found.Expected, Missing: found.Missing, Gaps: append([]stream.Gap{}, found.Gaps...), Objects: found.Objects, Duplicates: found.Duplicates,
 	}
 	return server.WriteJSON(w, http.StatusOK, out)
 }

@@ -46,7 +46,7 @@ func (a *App) openStreams(ctx context.Context) error {
 		return err
 	}
 	streams, err := stream.Open(ctx, stream.Config{
-		KV: a.Store, Log: a.Ledger, Scanner: a.Store, Directory: directory{a}, Journal: streamJournal{a},
+		KV: a.Store, Log: a.Ledger, Scanner: a.Store, First: a.Store.First, Directory: directory{a}, Journal: streamJournal{a},
 		Kinds: sink.Standard(), Formats: formats, Keys: keys, Describe: a.describe, Shared: a.shared,
 		Dial: guard.Dial, Server: a.host(), Product: a.cfg.Version,
 		MaxInFlight: a.cfg.StreamMaxInFlightMiB << 20, Delivered: a.metrics.delivered,

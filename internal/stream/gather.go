@@ -12,6 +12,7 @@ import (
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/stream/format"
 	"github.com/stelehq/stele/internal/stream/sink"
 )
@@ -31,6 +32,10 @@ type gathering struct {
 	fz     *frozen
 	format format.Format
 	query  audit.Query
+	// every says that the query finds every entry: a seq that is missing then is
+	// one that retention has removed. Of others nobody can say any more whether
+	// they would have been found.
+	every bool
 	// maxEvents and maxBytes end the batch; 0 is no limit.
 	maxEvents, maxBytes int
 	// step is how many entries are read at first, from 1.
@@ -72,10 +77,13 @@ func (g *gathering) scan(ctx context.Context, org string, from, to uint64) error
 		return fmt.Errorf("read log of %s: %w", org, ctx.Err())
 	}
 	defer func() { <-g.f.s.reading }()
+	next := from
 	for e, err := range g.f.s.cfg.Scanner.Scan(ctx, org, g.query, from, to, false) {
 		if err != nil {
 			return fmt.Errorf("read log of %s: %w", org, err)
 		}
+		g.removed(next, e.Seq)
+		next = e.Seq + 1
 		if g.excluded(e) {
 			continue
 		}
@@ -88,7 +96,30 @@ func (g *gathering) scan(ctx context.Context, org string, from, to uint64) error
 			return nil
 		}
 	}
+	g.removed(next, to)
 	return nil
+}
+
+// Reasons for what is skipped.
+const (
+	reasonRemoved = "removed by retention before they could be sent"
+	reasonLost    = "removed by retention, or not found by the filter any more since details were erased, before they could be sent"
+)
+
+// removed notes that entries with from ≤ seq < to are not there any more.
+func (g *gathering) removed(from, to uint64) {
+	if g.every && from < to {
+		g.skip(Skip{From: from, To: to - 1, Events: to - from, Reason: reasonRemoved})
+	}
+}
+
+// skip notes what is not sent.
+func (g *gathering) skip(s Skip) {
+	if n := len(g.skips); n > 0 && g.skips[n-1].Reason == s.Reason {
+		g.skips[n-1].To, g.skips[n-1].Events = s.To, g.skips[n-1].Events+s.Events
+		return
+	}
+	g.skips = append(g.skips, s)
 }
 
 // excluded reports whether an entry is left out of the batch.
@@ -99,11 +130,7 @@ func (g *gathering) excluded(e *event.Entry) bool {
 	if g.fz.Oldest.IsZero() || e.OccurredAt >= g.fz.Oldest.UnixNano() {
 		return false
 	}
-	if n := len(g.skips); n > 0 {
-		g.skips[n-1].To, g.skips[n-1].Events = e.Seq, g.skips[n-1].Events+1
-		return true
-	}
-	g.skips = append(g.skips, Skip{
+	g.skip(Skip{
 		From: e.Seq, To: e.Seq, Events: 1,
 		Reason: fmt.Sprintf("occurred more than %s before they could be sent: the destination takes no older events", g.f.limits.OldestEvent),
 	})
@@ -199,7 +226,7 @@ func (f *follower) freeze(ctx context.Context, b *inflight, size uint64) (time.T
 	}
 	for ln.behind(size) {
 		from, end := ln.span(size)
-		g := &gathering{f: f, fz: fz, format: fm, query: q}
+		g := &gathering{f: f, fz: fz, format: fm, query: q, every: search.Compile(q).All()}
 		g.maxEvents, g.maxBytes = f.bounds(ln.cur)
 		g.step = ln.likely(g.maxEvents)
 		g.buf = make([]byte, 0, ln.bytes+ln.bytes/8)
@@ -347,13 +374,18 @@ func (f *follower) refill(ctx context.Context, b *inflight) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	g := &gathering{f: f, fz: fz, format: fm, query: q, step: max(fz.To-fz.From, 1), buf: make([]byte, 0, fz.Bytes)}
+	g := &gathering{
+		f: f, fz: fz, format: fm, query: q, every: search.Compile(q).All(), step: max(fz.To-fz.From, 1), buf: make([]byte, 0, fz.Bytes),
+	}
 	if err := g.gather(ctx, ln.cur.Organization, fz.From, fz.To); err != nil {
 		return false, err
 	}
+	if lost := fz.Events - len(g.meta); lost > 0 && !g.every { // otherwise g.skips has them
+		f.skip(ln, []Skip{{From: fz.First, To: fz.Last, Events: uint64(lost), Reason: reasonLost}})
+		fz.Events = len(g.meta) // recorded together, so once
+	}
 	if len(g.meta) == 0 {
-		lost := Skip{From: fz.First, To: fz.Last, Events: uint64(fz.Events), Reason: "no longer in the log when they could be sent"} //nolint:gosec // a count
-		f.skip(ln, append(g.skips, lost))
+		f.skip(ln, g.skips)
 		ln.cur.Next, ln.scanned, ln.cur.Frozen, ln.dirty = fz.To, fz.To, nil, true
 		return false, nil
 	}

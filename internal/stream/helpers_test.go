@@ -94,6 +94,10 @@ func (w *world) Scan(ctx context.Context, org string, q audit.Query, from, to ui
 	}
 }
 
+func (w *world) Survey(ctx context.Context, org string, q audit.Query, from, to uint64) (search.Survey, error) {
+	return search.SurveyScan(ctx, w.Scan(ctx, org, q, from, to, false))
+}
+
 func (w *world) OrganizationName(_ context.Context, org string) (string, error) {
 	return "Name of " + org, nil
 }

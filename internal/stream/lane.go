@@ -123,19 +123,31 @@ func (f *follower) reach(ctx context.Context, ln *lane) (size uint64, open bool,
 	return 0, false, nil
 }
 
-// cut records what retention has removed before it could be sent.
+// cut records what retention has removed before it could be sent, up to the first
+// entry that is left: with a filter too, though nobody can say any more what that
+// would have found. Entries that are removed after that one are found missing by
+// [gathering.removed].
 func (f *follower) cut(ctx context.Context, ln *lane, size uint64) error {
+	if ln.cur.Frozen != nil || ln.cur.Next >= size || f.st.onSchedule() {
+		return nil
+	}
+	if r := ln.replay; r != nil {
+		if len(r.Seqs) > 0 {
+			return nil // looked for one by one
+		}
+		size = min(size, r.end())
+	}
 	first, err := f.s.cfg.First(ctx, ln.cur.Organization)
 	if err != nil {
 		return fmt.Errorf("find beginning of log: %w", err)
 	}
-	if first = min(first, size); ln.cur.Frozen != nil || ln.cur.Next >= first {
+	if first = min(first, size); ln.cur.Next >= first {
 		return nil
 	}
 	if ln.rev > 0 { // otherwise it begins here
 		f.skip(ln, []Skip{{
 			From: ln.cur.Next, To: first - 1, Events: first - ln.cur.Next,
-			Reason: "removed by retention before they could be sent",
+			Reason: reasonRemoved,
 		}})
 	}
 	ln.cur.Next, ln.dirty = first, true

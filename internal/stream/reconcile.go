@@ -18,6 +18,9 @@ type Reconciliation struct {
 	// From and To are the first and last seq looked at, both included.
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`
+	// Removed is how many of these entries the log has no more, since retention
+	// has removed them: of those nothing is said.
+	Removed uint64 `json:"removed,omitempty"`
 	// Expected is how many entries the stream's filter finds there. Missing
 	// is how many of them are in no object, dead letters and skipped ones
 	// among them; Gaps are where, at most maxGaps of them.
@@ -32,11 +35,15 @@ type Reconciliation struct {
 
 // Summary says it in a sentence.
 func (r *Reconciliation) Summary() string {
+	delivered := fmt.Sprintf("%d of %d events", r.Expected-r.Missing, r.Expected)
 	if r.Missing == 0 {
-		return fmt.Sprintf("seq %d to %d: all %d events delivered, 0 missing, %d duplicate objects", r.From, r.To, r.Expected, r.Duplicates)
+		delivered = fmt.Sprintf("all %d events", r.Expected)
 	}
-	return fmt.Sprintf("seq %d to %d: %d of %d events delivered, %d missing, %d duplicate objects",
-		r.From, r.To, r.Expected-r.Missing, r.Expected, r.Missing, r.Duplicates)
+	text := fmt.Sprintf("seq %d to %d: %s delivered, %d missing, %d duplicate objects", r.From, r.To, delivered, r.Missing, r.Duplicates)
+	if r.Removed > 0 {
+		text += fmt.Sprintf("; %d entries removed from the log by retention were not compared", r.Removed)
+	}
+	return text
 }
 
 // Gap is a range with entries that are missing.
@@ -143,6 +150,11 @@ func (s *Streams) compare(ctx context.Context, st *Stream, out *Reconciliation, 
 		}
 		dead[d.Value.Seq] = true
 	}
+	left, err := s.cfg.Scanner.Survey(ctx, out.Organization, audit.Query{}, out.From, out.To+1)
+	if err != nil {
+		return fmt.Errorf("read log of %s: %w", out.Organization, err)
+	}
+	out.Removed = out.To + 1 - out.From - left.Entries
 	at, end := 0, uint64(0) // objects before at begin at or before the entry; end is the largest Last+1 of them
 	missingAgain := false
 	for e, err := range s.cfg.Scanner.Scan(ctx, out.Organization, q, out.From, out.To+1, false) {

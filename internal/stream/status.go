@@ -193,14 +193,15 @@ func (s *Streams) receivedAt(ctx context.Context, c *cursor, size uint64, filter
 		}
 		return e.ReceivedTime(), nil
 	}
-	if end == size {
-		return time.Time{}, nil
-	}
-	for e, err := range s.cfg.Scanner.Scan(ctx, c.Organization, audit.Query{}, end, end+1, false) {
-		if err != nil {
-			return time.Time{}, fmt.Errorf("read log of %s: %w", c.Organization, err)
+	for step := uint64(1); end < size; step *= 8 { // a scan reads ahead
+		next := min(size, end+step)
+		for e, err := range s.cfg.Scanner.Scan(ctx, c.Organization, audit.Query{}, end, next, false) {
+			if err != nil {
+				return time.Time{}, fmt.Errorf("read log of %s: %w", c.Organization, err)
+			}
+			return e.ReceivedTime(), nil
 		}
-		return e.ReceivedTime(), nil
+		end = next // all of it was removed
 	}
 	return time.Time{}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/event"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/stream/format"
 	"github.com/stelehq/stele/internal/stream/sink"
 )
@@ -34,6 +35,8 @@ type Scanner interface {
 	// order, or in falling seq order when desc. The entry is valid until the
 	// next one. Memory does not grow with the range.
 	Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error]
+	// Survey says how many entries match and have from ≤ seq < to.
+	Survey(ctx context.Context, org string, q audit.Query, from, to uint64) (search.Survey, error)
 }
 
 // Directory knows the organizations.
@@ -72,8 +75,9 @@ type Config struct {
 	// While it may not, nothing of it is sent and nothing is lost; operators'
 	// streams are not asked about. Nil is always.
 	Shared func(ctx context.Context, org string) (bool, error)
-	// First is the first seq of a log that retention has left. What is below
-	// is recorded as skipped. Nil is 0.
+	// First is the first seq of a log that the Scanner still shows, the log's size
+	// if none: what is below was removed by retention, and is recorded as skipped.
+	// Nil is 0.
 	First func(ctx context.Context, org string) (uint64, error)
 	// Delivered is told of every attempt, and of what is skipped; it must be
 	// fast. May be nil.

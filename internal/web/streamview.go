@@ -264,6 +264,9 @@ type reconcileView struct {
 func reconcileViewOf(r *stream.Reconciliation) *reconcileView {
 	words := fmt.Sprintf("Entries %s: %s delivered, %s missing, %s", seqRange(r.From, r.To),
 		count(r.Expected-r.Missing, "event"), thousands(r.Missing), count(r.Duplicates, "duplicate object"))
+	if r.Removed > 0 {
+		words += fmt.Sprintf("; of %s removed by retention nothing is said", count(r.Removed, "event"))
+	}
 	return &reconcileView{Reconciliation: *r, Words: words}
 }
 
