@@ -381,8 +381,7 @@ func (f *follower) refill(ctx context.Context, b *inflight) (bool, error) {
 		return false, err
 	}
 	if lost := fz.Events - len(g.meta); lost > 0 && !g.every { // otherwise g.skips has them
-		f.skip(ln, []Skip{{From: fz.First, To: fz.Last, Events: uint64(lost), Reason: reasonLost}})
-		fz.Events = len(g.meta) // recorded together, so once
+		f.skip(ln, []Skip{{From: fz.First, To: fz.Last, Events: uint64(lost), Reason: reasonLost}}) // once: fz.Events falls with it
 	}
 	if len(g.meta) == 0 {
 		f.skip(ln, g.skips)

@@ -288,6 +288,97 @@ func TestRetentionReplay(t *testing.T) {
 	})
 }
 
+// TestRetentionOfReplays: a replay of which all is gone ends, with what it was
+// about and nothing else counted.
+func TestRetentionOfReplays(t *testing.T) {
+	kept(t, func(t *testing.T, s *Streams, w *keepWorld, sc *script) {
+		w.record(t, 9)
+		st := create(t, s, "org_1", spec(StartBeginning))
+		sc.answer(func(_ context.Context, b *sink.Batch) error {
+			if len(b.Events) == 1 && b.Events[0].Seq%4 == 1 {
+				return sink.Errorf(sink.Malformed, "", "odd")
+			}
+			if len(b.Events) > 1 {
+				return sink.Errorf(sink.Malformed, "", "one by one")
+			}
+			return nil
+		})
+		time.Sleep(time.Minute)
+		if got := status(t, s, st); got.DeadNow != 2 { // 1 and 5
+			t.Fatalf("%d dead letters", got.DeadNow)
+		}
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
+			t.Fatal(err)
+		}
+		from, to := uint64(3), uint64(6)
+		if _, err := s.Replay(t.Context(), "org_1", st.ID, ReplaySpec{From: &from, To: &to}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.RetryDeadLetters(t.Context(), "org_1", st.ID, "", Key("ada"), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.due(t, "")
+		w.record(t, 1)
+		if _, err := s.Resume(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		all, err := s.Replays(t.Context(), "org_1", st.ID)
+		if err != nil || len(all) != 2 {
+			t.Fatalf("%d replays, %v", len(all), err)
+		}
+		for _, got := range all {
+			want := []Skip{{From: 3, To: 6, Events: 4, Reason: reasonRemoved}}
+			if got.Dead {
+				want = []Skip{{From: 1, To: 5, Events: 2, Reason: reasonRemoved}}
+			}
+			if got.State != ReplayDone || !slices.Equal(got.Cursor.Skipped, want) {
+				t.Errorf("replay %+v, want skipped %+v", got, want)
+			}
+		}
+	})
+}
+
+// TestRetentionAndCheckpoints: a stream that sends no events has none to miss.
+func TestRetentionAndCheckpoints(t *testing.T) {
+	kept(t, func(t *testing.T, s *Streams, w *keepWorld, sc *script) {
+		sp := spec(StartNow)
+		sp.Checkpoints, sp.CheckpointEvery = true, MinCheckpointEvery
+		st := create(t, s, "org_1", sp)
+		w.record(t, 3)
+		w.world.add("org_1", 3) // what the checkpoint is of
+		time.Sleep(time.Minute)
+		w.due(t, "")
+		time.Sleep(time.Minute)
+		if got := status(t, s, st); len(sc.batches()) == 0 || got.Skipped != 0 {
+			t.Errorf("%d checkpoints, %+v", len(sc.batches()), got)
+		}
+	})
+}
+
+// TestRetentionLag: entries that are left further on are waiting, although the
+// next one is not there.
+func TestRetentionLag(t *testing.T) {
+	kept(t, func(t *testing.T, s *Streams, w *keepWorld, _ *script) {
+		sp := spec(StartBeginning)
+		sp.Filter = "actor:nobody"
+		st := create(t, s, "org_1", sp)
+		if _, err := s.Pause(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
+			t.Fatal(err)
+		}
+		w.record(t, keepScanned+5)
+		time.Sleep(time.Hour)
+		w.due(t, "action:user.created")
+		if got := status(t, s, st); got.LagEvents != keepScanned+5 || got.LagSeconds < 3600 {
+			t.Errorf("entry %d is left: %+v", keepScanned+1, got)
+		}
+		w.due(t, "")
+		if got := status(t, s, st); got.LagEvents != 0 {
+			t.Errorf("nothing is left: %+v", got)
+		}
+	})
+}
+
 // TestRetentionReconcile: what the log has no more is said and not certified.
 func TestRetentionReconcile(t *testing.T) {
 	for filter, expected := range map[string][2]uint64{"": {9, 6}, "action:user.created": {6, 6}} {
