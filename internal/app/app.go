@@ -111,6 +111,7 @@ func (a *App) openLog(ctx context.Context) error {
 		Now:               a.cfg.Now,
 		Logger:            a.cfg.Logger,
 		Unsynced:          a.cfg.unsynced,
+		Uncompressed:      a.cfg.uncompressed,
 		OnCommit:          a.metrics.group,
 		OnSeal:            a.metrics.seal,
 	})

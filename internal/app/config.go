@@ -96,6 +96,8 @@ type Config struct {
 	demo *web.Demo
 	// unsynced is set while the demo is made: see pebblestore.Config.
 	unsynced bool
+	// uncompressed is set by tests: see pebblestore.Config.
+	uncompressed bool
 }
 
 // minIdempotencyWindow is what the WorkOS routes promise.

@@ -42,7 +42,12 @@ func (s *Store) options() *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
 	// Almost all of the store is compressed already: parts of blocks, and runs.
-	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		if s.cfg.Uncompressed {
+			return pebble.DBCompressionNone
+		}
+		return pebble.DBCompressionFastest
+	})
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	// as a demo's. Never set it where somebody is told that an event is
 	// recorded.
 	Unsynced bool
+	// Uncompressed writes tables as they are, for who looks for bytes in files.
+	Uncompressed bool
 	// OnCommit is called after every group of commits by the committer,
 	// which waits for it. It must be fast; nil is fine.
 	OnCommit func(CommitStats)

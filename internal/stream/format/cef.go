@@ -24,7 +24,8 @@ import (
 // Text that was cut ends with "…[truncated]". Targets that do not fit lose their
 // metadata, then their names; JSON that does not fit is replaced by an object
 // with "truncated" and the event's id. Times are milliseconds: flexString2
-// ("occurredAt") has the whole time when it has more digits.
+// ("occurredAt") has the whole time when it has more digits. flexDate1 ("erasedAt")
+// is there when the entry's details were erased.
 func CEF() Format {
 	return &cefFormat{pool: sync.Pool{New: func() any { return new(cefWriter) }}}
 }
@@ -262,6 +263,10 @@ func (w *cefWriter) rest(in *Input) {
 	if e.Unregistered {
 		w.label("flexNumber2", "unregisteredSchema")
 		w.int("flexNumber2", 1)
+	}
+	if e.ErasedAt != 0 {
+		w.label("flexDate1", "erasedAt")
+		w.int("flexDate1", e.ErasedAt)
 	}
 	if len(w.altered) > 0 {
 		w.label("flexString1", "alteredFields")

@@ -24,6 +24,7 @@ func cefLengths() map[string]int {
 		"spriv": 1023, "duid": 1023, "duser": 1023, "src": 15, "c6a2": 45, "c6a2Label": 1023, "shost": 1023,
 		"requestClientApplication": 1023, "dvchost": 100, "msg": 1023, "cn1": 0, "cn2": 0, "cn1Label": 1023, "cn2Label": 1023,
 		"deviceCustomDate1": 0, "deviceCustomDate1Label": 1023, "flexString1": 1023, "flexString1Label": 128,
+		"flexDate1": 0, "flexDate1Label": 128,
 		"flexString2": 1023, "flexString2Label": 128, "flexNumber1": 0, "flexNumber1Label": 128, "flexNumber2": 0, "flexNumber2Label": 128,
 	}
 	for i := 1; i <= 6; i++ {
@@ -212,8 +213,14 @@ func sameCEF(t *rapid.T, in *format.Input, e *cefEvent, out []byte) {
 	if (e.ext["flexNumber2"] == "1") != (want.Schema != "") || (e.ext["flexNumber1"] == "1") != in.Replay {
 		t.Fatalf("flags: %s", out)
 	}
+	if ms := in.Entry.ErasedAt; ms != 0 {
+		whole("flexDate1", e.ext["flexDate1"], strconv.FormatInt(ms, 10))
+	} else {
+		whole("flexDate1", e.ext["flexDate1"], "")
+	}
 	got := audit.Entry{
-		ID: want.ID, OrganizationID: want.OrganizationID, Seq: want.Seq, ReceivedAt: want.ReceivedAt, Schema: want.Schema, Event: want.Event,
+		ID: want.ID, OrganizationID: want.OrganizationID, Seq: want.Seq, ReceivedAt: want.ReceivedAt, Schema: want.Schema,
+		ErasedAt: want.ErasedAt, Event: want.Event,
 	}
 	got.Metadata = cefMetadata(t, e, altered, "cs5", want.Metadata)
 	got.Actor.Metadata = cefMetadata(t, e, altered, "cs6", want.Actor.Metadata)

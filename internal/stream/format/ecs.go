@@ -270,6 +270,7 @@ func ecsOwn(w *jsonWriter, in *Input) {
 	if e.Unregistered {
 		w.text("schema", unregistered)
 	}
+	w.erased(e)
 	w.yes("replay", in.Replay)
 	w.close()
 }

@@ -145,6 +145,7 @@ func readECS(t *rapid.T, m map[string]any) *audit.Entry {
 		Seq:            uint64(number(t, at(m, "event", "sequence"))),
 		ReceivedAt:     moment(t, at(m, "event", "created")),
 		Schema:         text(at(m, "stele", "schema")),
+		ErasedAt:       erasedAt(at(m, "stele", "erased_at")),
 		Event: audit.Event{
 			Action:     text(at(m, "event", "action")),
 			Version:    int(number(t, at(m, "stele", "schema_version"))),

@@ -72,18 +72,50 @@ func TestGolden(t *testing.T) {
 			b.WriteString("\n")
 		}
 	}
+	isGolden(t, "testdata/golden.txt", b.String())
+}
+
+// isGolden holds a text to that of a file.
+func isGolden(t *testing.T, file, got string) {
+	t.Helper()
 	if *rewrite {
-		if err := os.WriteFile("testdata/golden.txt", b.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile("testdata/golden.txt")
+	want, err := os.ReadFile(file) //nolint:gosec // of the test's own
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(b.String(), "\n")); diff != "" {
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
 		t.Errorf("go test -rewrite writes it anew, if the formats have new versions (-want +got):\n%s", diff)
 	}
+}
+
+// TestGoldenErased shows what every format makes of an entry whose details were
+// erased: it says when, and has nothing but what the record has.
+func TestGoldenErased(t *testing.T) {
+	var b bytes.Buffer
+	r := all(t)
+	in := exampleInput(t, examples()[0], 0)
+	in.Entry.Erase(time.Date(2026, 4, 1, 12, 0, 0, 7_000_000, time.UTC).UnixMilli())
+	for _, name := range r.Names() {
+		b.WriteString("-- " + name + " --\n")
+		f, _ := r.Get(name, 0)
+		b.Write(f.Append(nil, in))
+		b.WriteString("\n")
+	}
+	got := b.String()
+	for _, detail := range []string{"Ada", "Lovelace", "Dev key", "203.0.113.7", "Mozilla", "viewer", "user_base_role_slug"} {
+		if strings.Contains(got, detail) {
+			t.Errorf("%q is there", detail)
+		}
+	}
+	marks := strings.Count(got, `"erased_at":"2026-04-01T12:00:00.007Z"`) + strings.Count(got, "flexDate1Label=erasedAt flexDate1=1775044800007")
+	if marks != len(r.Names()) {
+		t.Errorf("%d of %d formats say that it was erased", marks, len(r.Names()))
+	}
+	isGolden(t, "testdata/erased.txt", got)
 }
 
 // TestCatalogue puts every action of the demo's catalogue through every format.

@@ -41,6 +41,9 @@ func inputs() *rapid.Generator[*format.Input] {
 		seq := rapid.Uint64Range(0, 1<<40-1).Draw(t, "seq")
 		entry := entryOf(t, e, seq, time.UnixMilli(rapid.Int64Range(0, 9_214_646_399_999).Draw(t, "received")))
 		entry.Unregistered = rapid.Bool().Draw(t, "unregistered")
+		if rapid.IntRange(0, 9).Draw(t, "erased") == 0 {
+			entry.Erase(rapid.Int64Range(1, 9_214_646_399_999).Draw(t, "erased at"))
+		}
 		return &format.Input{
 			Entry:            entry,
 			Organization:     rapid.SampledFrom([]string{"org_01", "a=b|c\\d", "organización"}).Draw(t, "org"),
@@ -227,4 +230,10 @@ func encode(t fataler, f format.Format, in *format.Input) []byte {
 		t.Fatalf("more than one line: %q", again)
 	}
 	return again
+}
+
+// erasedAt is the time in an erased_at, the zero time without one.
+func erasedAt(v any) time.Time {
+	at, _ := time.Parse(time.RFC3339, text(v))
+	return at
 }

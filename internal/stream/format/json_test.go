@@ -43,6 +43,7 @@ func TestWorkOS(t *testing.T) {
 			Seq:            uint64(number(t, at(m, "stele", "seq"))),
 			ReceivedAt:     moment(t, at(m, "stele", "received_at")),
 			Schema:         text(at(m, "stele", "schema")),
+			ErasedAt:       erasedAt(at(m, "stele", "erased_at")),
 			Event: audit.Event{
 				Action:     text(at(m, "event", "action")),
 				Version:    int(number(t, at(m, "stele", "version"))),

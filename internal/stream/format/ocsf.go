@@ -340,6 +340,7 @@ func (f *ocsfFormat) writeUnmapped(w *jsonWriter, c *ocsfClass, in *Input) {
 	if e.Unregistered {
 		w.text("schema", unregistered)
 	}
+	w.erased(e)
 	w.yes("replay", in.Replay)
 	w.close()
 }

@@ -98,6 +98,7 @@ func readOCSF(t *rapid.T, m map[string]any) *audit.Entry {
 		Seq:            uint64(number(t, at(m, "metadata", "sequence"))),
 		ReceivedAt:     time.UnixMilli(number(t, at(m, "metadata", "logged_time"))).UTC(),
 		Schema:         text(at(m, "unmapped", "schema")),
+		ErasedAt:       erasedAt(at(m, "unmapped", "erased_at")),
 		Event: audit.Event{
 			Action:     text(at(m, "metadata", "event_code")),
 			Version:    int(number(t, at(m, "unmapped", "event_schema_version"))),

@@ -3,6 +3,8 @@ package format
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/stelehq/stele/internal/event"
 )
 
 // AppendLogRecord appends an entry as a LogRecord of OTLP
@@ -19,7 +21,8 @@ import (
 //
 // Attributes follow the semantic conventions where these have a name:
 // enduser.id, client.address, user_agent.original; event.id and the others below
-// stele are ours. Metadata and targets are in the body only.
+// stele are ours, stele.erased_at is there when the entry's details were erased.
+// Metadata and targets are in the body only.
 func AppendLogRecord(dst []byte, in *Input, body []byte) []byte {
 	e := in.Entry
 	var t traits
@@ -52,6 +55,9 @@ func appendAttributes(dst []byte, in *Input) []byte {
 	}
 	dst = appendAttribute(dst, "client.address", e.Location)
 	dst = appendAttribute(dst, "user_agent.original", e.UserAgent)
+	if e.ErasedAt != 0 {
+		dst = appendAttribute(dst, "stele.erased_at", event.AppendMillis(nil, e.ErasedAt))
+	}
 	if in.Replay {
 		dst = appendAttribute(dst, "stele.replay", []byte("true"))
 	}

@@ -56,6 +56,7 @@ func (workOS) Append(dst []byte, in *Input) []byte {
 	if e.Unregistered {
 		w.text("schema", unregistered)
 	}
+	w.erased(e)
 	w.yes("replay", in.Replay)
 	w.close()
 	w.close()

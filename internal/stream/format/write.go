@@ -118,6 +118,13 @@ func (w *jsonWriter) nanos(name string, ns int64) {
 	w.b = append(w.b, '"')
 }
 
+// erased writes when the details of an entry were erased, if they were.
+func (w *jsonWriter) erased(e *event.Entry) {
+	if e.ErasedAt != 0 {
+		w.millis("erased_at", e.ErasedAt)
+	}
+}
+
 // millis writes a time in RFC 3339.
 func (w *jsonWriter) millis(name string, ms int64) {
 	w.name(name)
