@@ -83,7 +83,7 @@ func isGolden(t *testing.T, file, got string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file) //nolint:gosec // of the test's own
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
