@@ -30,6 +30,7 @@ import (
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
+	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/storetest"
 	"github.com/stelehq/stele/internal/stream"
@@ -130,7 +131,7 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 		Logger: logger,
 	})
 	t.Cleanup(func() { _ = h.retention.Close() })
-	h.store.SetKeeper(h.retention.Keep)
+	h.store.SetKeeper(func(org string, _ time.Time) (*search.Keep, error) { return h.retention.Keep(org, h.now()) })
 	h.schemas, err = schema.Open(ctx, h.store, mode, h.now)
 	must(err)
 	h.auth, err = auth.New(h.catalog, h.root)

@@ -199,17 +199,34 @@ func (t *tail) appendPosition(ctx context.Context) error {
 	if t.next == 0 {
 		return nil
 	}
-	e, err := t.api.Ledger.EntryAt(ctx, t.org, t.next-1)
-	if err != nil {
+	at, err := t.position(ctx)
+	if err != nil || at == nil {
 		return err
 	}
-	at := audit.Position{Seq: e.Seq, ReceivedAt: time.UnixMilli(e.ReceivedAt)}
 	t.buf = append(t.buf, "event: position\nid: "...)
 	t.buf = strconv.AppendUint(t.buf, at.Seq, 10)
 	t.buf = append(t.buf, "\ndata: "...)
-	t.buf = appendPosition(t.buf, &at)
+	t.buf = appendPosition(t.buf, at)
 	t.buf = append(t.buf, "\n\n"...)
 	return nil
+}
+
+// position is that of the last entry that went by. When that is not kept any more,
+// it is known of the log's last alone, and nil otherwise: the next entry that is
+// sent says how far the stream is.
+func (t *tail) position(ctx context.Context) (*audit.Position, error) {
+	e, err := t.api.Ledger.EntryAt(ctx, t.org, t.next-1)
+	if err == nil {
+		return &audit.Position{Seq: e.Seq, ReceivedAt: e.ReceivedTime()}, nil
+	}
+	if !errors.Is(err, &audit.Error{Code: audit.CodeNotFound}) {
+		return nil, err
+	}
+	at, err := t.api.Ledger.Through(ctx, t.org)
+	if err != nil || at == nil || at.Seq != t.next-1 {
+		return nil, err
+	}
+	return at, nil
 }
 
 // flush sends the buffer. A client that does not take it for long is let go by

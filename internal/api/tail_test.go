@@ -169,6 +169,27 @@ func TestTailResumes(t *testing.T) {
 	}
 }
 
+// TestTailOfAQuietLog: the tail of a log whose entries are all past their time
+// begins, and has what comes.
+func TestTailOfAQuietLog(t *testing.T) {
+	h := start(t, schema.ModeOpen)
+	old := h.append("[" + minimal + "," + minimal + "," + minimal + "]")
+	h.wind(2 * 365 * 24 * time.Hour)
+	fresh := h.tail(t, h.url, "")
+	fresh.next() // retry
+	position := fmt.Sprintf(`{"seq":2,"received_at":"%s"}`, old.Entries[2].ReceivedAt)
+	if m, _ := fresh.next(); m != (message{"position", "2", position}) {
+		t.Errorf("at the end: %+v, want the position", m)
+	}
+	whole, between := h.tail(t, h.url, "from=0"), h.tail(t, h.url, "from=1")
+	h.append(minimal)
+	for name, got := range map[string][]uint64{"end": fresh.entries(1), "beginning": whole.entries(1), "middle": between.entries(1)} {
+		if diff := cmp.Diff([]uint64{3}, got); diff != "" {
+			t.Errorf("from the %s: %s", name, diff)
+		}
+	}
+}
+
 func TestTailRefuses(t *testing.T) {
 	h := start(t, schema.ModeOpen)
 	h.append(minimal)
