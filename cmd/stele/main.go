@@ -65,6 +65,8 @@ type commands struct {
 	Stream     streamCmd     `cmd:"" help:"Manage log streams."`
 	Erase      eraseCmd      `cmd:"" help:"Erase a person's details from an organization's log, after a dry run."`
 	Erasures   erasuresCmd   `cmd:"" help:"List what was erased."`
+	Retention  retentionCmd  `cmd:"" help:"Say how long entries are kept."`
+	Hold       holdCmd       `cmd:"" help:"Manage legal holds."`
 	Bench      benchCmd      `cmd:"" help:"Measure a server with a deterministic load."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }

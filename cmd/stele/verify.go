@@ -44,6 +44,9 @@ func (c *verifyCmd) Run(ctx context.Context, p *process) error {
 }
 
 func (c *verifyCmd) verifyProof(p *process, data []byte) error {
+	if audit.IsCertificate(data) {
+		return c.verifyCertificate(p, data)
+	}
 	if c.Vkey == "" {
 		return &exitCodeError{exitUsage, errors.New("no verifier key: set --vkey or STELE_VKEY")}
 	}
