@@ -57,6 +57,11 @@ func pageCases(t testing.TB) []pageCase {
 		tt.alter(t, ev)
 		cases = append(cases, newPageCase(t, tt.name, ev.zip(t), log.serverKey, nil))
 	}
+	for _, tt := range hostileCases() {
+		z := pack(t, sound["mixed"].make(t), 8)
+		tt.alter(t, z)
+		cases = append(cases, newPageCase(t, "packed: "+tt.name, z.bytes(), log.serverKey, nil))
+	}
 	data := sound["mixed"].make(t).zip(t)
 	for _, n := range []int{0, 21, len(data) / 2, len(data) - 1} {
 		cases = append(cases, newPageCase(t, fmt.Sprint("cut to ", n), data[:n], log.logKey, nil))

@@ -66,6 +66,13 @@ func vectors(t testing.TB) map[string]pageCase {
 			delete(names, tt.name)
 		}
 	}
+	for _, tt := range hostileCases() {
+		if file := map[string]string{"Zip64": "zip64", "more behind the data": "altered-more-behind-a-file", "gap between": "altered-gap"}[tt.name]; file != "" {
+			z := pack(t, sound["mixed"].make(t), 8)
+			tt.alter(t, z)
+			all[file] = newPageCase(t, "", z.bytes(), log.logKey, nil)
+		}
+	}
 	if len(names) > 0 {
 		t.Fatalf("there is no tampering %v", names)
 	}

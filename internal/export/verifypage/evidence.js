@@ -58,8 +58,8 @@ function decode(bytes) {
 
 // SHA-256 (FIPS 180-4), which can be given its input in pieces: that of browsers
 // wants all of it at once.
-const roundConstants = new Uint32Array(64);
-const startHash = new Uint32Array(8);
+const roundConstants = new Int32Array(64);
+const startHash = new Int32Array(8);
 {
   const fraction = (x) => Math.floor((x - Math.floor(x)) * 2 ** 32);
   let n = 0;
@@ -73,7 +73,7 @@ const startHash = new Uint32Array(8);
   }
 }
 
-const schedule = new Uint32Array(64);
+const schedule = new Int32Array(64);
 
 export class Sha256 {
   #state = startHash.slice();
@@ -106,7 +106,8 @@ export class Sha256 {
     view.setUint32(pad.length - 4, bits % 2 ** 32);
     this.update(pad);
     const out = new Uint8Array(32);
-    this.#state.forEach((word, i) => new DataView(out.buffer).setUint32(4 * i, word));
+    const words = new DataView(out.buffer);
+    for (let i = 0; i < 8; i++) words.setInt32(4 * i, this.#state[i]);
     return out;
   }
 
@@ -120,7 +121,16 @@ export class Sha256 {
       const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
       w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
     }
-    let [a, b, c, d, e, f, g, h] = this.#state;
+    // Reading the state one by one is much faster than taking it apart.
+    const s = this.#state;
+    let a = s[0];
+    let b = s[1];
+    let c = s[2];
+    let d = s[3];
+    let e = s[4];
+    let f = s[5];
+    let g = s[6];
+    let h = s[7];
     for (let i = 0; i < 64; i++) {
       const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
       const t1 = (h + s1 + ((e & f) ^ (~e & g)) + roundConstants[i] + w[i]) | 0;
@@ -135,7 +145,6 @@ export class Sha256 {
       b = a;
       a = (t1 + t2) | 0;
     }
-    const s = this.#state;
     s[0] += a;
     s[1] += b;
     s[2] += c;
