@@ -226,6 +226,7 @@ func (a *App) openSurfaces(ctx context.Context) error {
 	}
 	pages := web.New(web.Deps{
 		Catalog: a.Catalog, Ledger: a.Ledger, Engine: a.engine, Exports: a.Exports, Streams: a.Streams, Schemas: a.Schemas,
+		Retention: a.Retention, Erasures: a.Erasures,
 		Sessions: a.sessions, Signer: signer, Journal: journal{catalog: a.Catalog, ledger: a.Ledger},
 		Brand: brand, PublicURL: a.PublicURL(), TrustedProxies: proxies, Now: a.cfg.Now, Demo: a.cfg.demo,
 	})

@@ -81,6 +81,10 @@ type entryView struct {
 	// SameAction and the others lead to lists.
 	SameAction, SameAddress, SameSession string
 	Proof                                proofNote
+	// Erased says that the details were erased; nil when they are there.
+	Erased *erasedNote
+	// Held are the legal holds that keep the entry, for managers.
+	Held []heldBy
 	// Older and Newer are the neighbours in the list that the way back leads
 	// to; Back is that list.
 	Older, Newer, Back string
@@ -96,6 +100,8 @@ type party struct {
 	Same string
 	// At is where it is in the entry, such as "/targets/0".
 	At string
+	// Erased says that its name and metadata were erased, if it had any.
+	Erased bool
 }
 
 // field is a member of metadata.
@@ -184,7 +190,13 @@ func (p *pages) newEntryView(r *server.Request, e *event.Entry) (*entryView, err
 		return nil, err
 	}
 	v.Proof = p.proofNote(r.Context(), org, e)
-	return v, nil
+	if r.Session.Manager() {
+		if v.Held, err = p.holdsOf(r, e); err != nil {
+			return nil, err
+		}
+	}
+	v.Erased, err = p.erasedNote(r, &entry)
+	return v, err
 }
 
 // entryJSON is the entry exactly as the API answers it, on many lines.
@@ -335,9 +347,11 @@ func (v *entryView) setParties(e *audit.Entry, s *schema.Schema) {
 	actor := audit.Target(e.Actor)
 	v.Actor = newParty(&actor, "/actor", about)
 	v.Actor.Icon = v.Row.Actor.Icon
+	v.Actor.Erased = !e.ErasedAt.IsZero()
 	for i := range e.Targets {
 		t := &e.Targets[i]
 		v.Targets = append(v.Targets, newParty(t, "/targets/"+strconv.Itoa(i), targetSchema(s, t.Type)))
+		v.Targets[i].Erased = v.Actor.Erased
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/erasure"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
@@ -45,7 +48,42 @@ func ownActions() []ownAction {
 		{Action: actionOpened, Description: "Someone looked at the audit log. Recorded at most once an hour for each person."},
 		{Action: actionExported, Description: "Someone asked for an export of the audit log.", Targets: ofExport, Metadata: exportedMetadata()},
 		{Action: actionExportDownloaded, Description: "Someone downloaded the file of an export. Recorded once an hour, also when it is fetched in parts.", Targets: ofExport},
-	}, streamActions()...)
+	}, slices.Concat(streamActions(), keepingActions())...)
+}
+
+// keepingActions are what is recorded about how long entries are kept, and about
+// those whose details were erased.
+func keepingActions() []ownAction {
+	ofOrganization := []schema.Target{{Type: "organization"}}
+	ofHold := []schema.Target{{Type: "legal_hold"}}
+	return []ownAction{
+		{
+			Action: retention.ActionChanged, Description: "Someone changed how long entries are kept.", Targets: ofOrganization,
+			Metadata: textMetadata([]string{"from", "to"}, map[string]string{"from": "The policy before, in words.", "to": "The policy after."}),
+		},
+		{Action: retention.ActionApplied, Description: "Entries whose time was over were removed for good. A signed certificate says the same.", Targets: ofOrganization},
+		{Action: retention.ActionHoldCreated, Description: "Someone placed a legal hold: what its filter finds stays, and cannot be erased.", Targets: ofHold, Metadata: holdMetadata()},
+		{Action: retention.ActionHoldChanged, Description: "Someone changed the name, the reason or the end of a legal hold.", Targets: ofHold, Metadata: holdMetadata()},
+		{Action: retention.ActionHoldLifted, Description: "Someone lifted a legal hold: it keeps nothing any more.", Targets: ofHold, Metadata: holdMetadata()},
+		{Action: retention.ActionHoldEnded, Description: "The end of a legal hold has come: it keeps nothing any more.", Targets: ofHold, Metadata: holdMetadata()},
+		{Action: erasure.ActionErased, Description: "The details of every entry about somebody were erased: names, metadata, addresses, browsers. The target is the id that was erased."},
+	}
+}
+
+// holdMetadata describes the metadata of entries about legal holds.
+func holdMetadata() *schema.Property {
+	return textMetadata(nil, map[string]string{
+		"query": "What the hold covers; empty for every entry.", "reason": "Why, in words.", "ends_at": "When it is over by itself, RFC 3339.",
+	})
+}
+
+// textMetadata describes metadata that consists of texts.
+func textMetadata(required []string, about map[string]string) *schema.Property {
+	out := &schema.Property{Type: schema.TypeObject, Required: required, Properties: map[string]*schema.Property{}}
+	for name, description := range about {
+		out.Properties[name] = &schema.Property{Type: schema.TypeString, Description: description}
+	}
+	return out
 }
 
 // targetStream is the type of target that a log stream is.

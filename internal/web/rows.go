@@ -71,11 +71,15 @@ func newRow(e *event.Entry, in rowContext) row {
 }
 
 func entryRow(e *audit.Entry, in rowContext) row {
+	marks := words.Marks(&e.Event)
+	if !e.ErasedAt.IsZero() {
+		marks = append(marks, words.Mark{Name: "erased", Text: "Details erased", Icon: "eraser", Tone: words.ToneNote})
+	}
 	return row{
 		ID: e.ID, Seq: e.Seq, Href: entryURL(e.ID, in.Carry),
 		Occurred: newStamp(e.OccurredAt, in), Order: fmt.Sprintf("%019d.%019d", e.OccurredAt.UnixNano(), e.Seq),
 		Actor: newRowActor(&e.Actor), Sentence: words.Say(&e.Event), Action: e.Action,
-		Location: words.Shorten(e.Context.Location, maxRowText), Marks: words.Marks(&e.Event),
+		Location: words.Shorten(e.Context.Location, maxRowText), Marks: marks,
 	}
 }
 

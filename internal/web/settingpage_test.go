@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -44,15 +45,20 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestRetentionIsForManagers holds that viewers see neither the page nor a way to
-// it.
-func TestRetentionIsForManagers(t *testing.T) {
+// TestRetentionForViewers holds that viewers read how long entries are kept, and
+// change nothing.
+func TestRetentionForViewers(t *testing.T) {
 	s := openSite(t)
 	viewer := s.enter(t, "ours", auth.PersonViewer, "u_1", "Lisa Karlin")
-	for _, path := range []string{"/retention", "/retention/checkpoint"} {
+	p := viewer.get("/retention")
+	p.want(t, http.StatusOK, "for 365 days", "Destruction certificates", "stele checkpoint watch")
+	p.wantNot(t, "Change…", "Legal holds", "Erasure")
+	viewer.get("/retention/checkpoint").want(t, http.StatusOK)
+	for _, path := range []string{"/retention/edit", "/holds", "/holds/new", "/erasure", "/erasure/new"} {
 		viewer.get(path).want(t, http.StatusForbidden)
 	}
-	viewer.get("/exports").wantNot(t, "Retention and access")
+	viewer.post("/retention/edit", url.Values{"days": {"30"}, "do": {"save"}}).want(t, http.StatusForbidden)
+	viewer.get("/audit-log").want(t, http.StatusOK, "Retention and access")
 }
 
 // TestCheckpointFile downloads the checkpoint and checks it as an auditor does.
@@ -80,7 +86,7 @@ func TestRetentionWords(t *testing.T) {
 	s := openSite(t)
 	for days, want := range map[int]string{
 		30: "kept for 30 days,", 365: "kept for 365 days,", 730: "kept for 2 years (730 days),", 1000: "kept for 1,000 days,",
-		catalog.RetainForever: "kept for as long as the organization exists History",
+		catalog.RetainForever: "kept for as long as the organization exists Legal holds",
 	} {
 		_, err := s.Catalog.UpdateOrganization(t.Context(), "ours", func(o *catalog.Organization) error {
 			o.RetentionDays = days

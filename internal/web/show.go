@@ -82,6 +82,8 @@ func (p *pages) funcs() template.FuncMap {
 		"static": p.assets.url,
 		"num":    thousands,
 		"inc":    func(n uint64) uint64 { return n + 1 },
+		"inc1":   func(n int) int { return n + 1 },
+		"typed":  func(c confirmation, fault string) typedView { return typedView{c, fault} },
 		"icon":   p.icon,
 		"link":   newSectionLink,
 		"shell":  shellWord,

@@ -144,6 +144,7 @@ func (s *site) breakJournal(err error) { s.breakJournalInto(err, io.Discard) }
 func (s *site) breakJournalInto(err error, writer io.Writer) {
 	pages := web.New(web.Deps{
 		Catalog: s.Catalog, Ledger: s.Ledger, Engine: s.engine, Exports: s.Exports, Streams: s.Streams, Schemas: s.Schemas,
+		Retention: s.Retention, Erasures: s.Erasures,
 		Sessions: s.people, Signer: s.signer, Journal: journalFails{err}, PublicURL: s.PublicURL(), Now: s.now,
 	})
 	s.Handler = server.New(server.Config{

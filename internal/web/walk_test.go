@@ -7,6 +7,8 @@ import (
 
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/erasure"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/server"
 	"github.com/stelehq/stele/internal/server/servertest"
 	logstream "github.com/stelehq/stele/internal/stream"
@@ -43,9 +45,24 @@ func TestStrangersSeeNothing(t *testing.T) {
 		}
 	}
 	values := map[string]string{"log.entry id": entry, "log.proof id": entry, "id": job, "action": "secret.plan_made"}
+	hold, err := s.Retention.CreateHold(t.Context(), "ours", retention.HoldSpec{Name: "Secret case", Reason: "Whispered reason"}, retention.Key("key_1", "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	erased, err := s.Erasures.Create(t.Context(), erasure.Request{
+		Organization: "ours", Subject: "u_secret_subject", RequestedBy: erasure.Requester{Type: erasure.ByKey, ID: "key_1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, route := range routes {
-		if strings.HasPrefix(route.Name, "page.stream") {
+		switch {
+		case strings.HasPrefix(route.Name, "page.stream"):
 			values[route.Name+" id"] = st.ID
+		case strings.HasPrefix(route.Name, "page.hold"):
+			values[route.Name+" id"] = hold.ID
+		case strings.HasPrefix(route.Name, "page.erasure"):
+			values[route.Name+" id"] = erased.ID
 		}
 	}
 	servertest.Walk(t, &servertest.World{
@@ -62,7 +79,7 @@ func TestStrangersSeeNothing(t *testing.T) {
 			return v.cookie, v.csrf
 		},
 		Values:  values,
-		Secrets: []string{"OURS", "Plan Zebra", "Quentin Unlikely", "u_ada_only", "Secret SIEM", "hush-hush", job, entry},
+		Secrets: []string{"OURS", "Plan Zebra", "Quentin Unlikely", "u_ada_only", "Secret SIEM", "hush-hush", job, entry, "Secret case", "Whispered reason", "u_secret_subject"},
 	})
 	ada.get("/audit-log").want(t, 200) // nobody signed her out
 }

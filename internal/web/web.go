@@ -27,8 +27,10 @@ import (
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/catalog"
+	"github.com/stelehq/stele/internal/erasure"
 	"github.com/stelehq/stele/internal/export"
 	"github.com/stelehq/stele/internal/ledger"
+	"github.com/stelehq/stele/internal/retention"
 	"github.com/stelehq/stele/internal/schema"
 	"github.com/stelehq/stele/internal/search"
 	"github.com/stelehq/stele/internal/server"
@@ -52,6 +54,8 @@ type Deps struct {
 	Engine    search.Engine
 	Exports   *export.Exports
 	Streams   *stream.Streams
+	Retention *retention.Retention
+	Erasures  *erasure.Erasures
 	Schemas   *schema.Registry
 	Sessions  *auth.Sessions
 	Signer    *auth.Signer
@@ -98,7 +102,7 @@ func New(deps Deps) server.Surface {
 		Routes: slices.Concat(
 			p.doorRoutes(), p.assetRoutes(),
 			p.reading(p.logRoutes()), p.reading(p.entryRoutes()), p.exportRoutes(), p.typeRoutes(), p.settingRoutes(),
-			p.streamRoutes(),
+			p.streamRoutes(), p.holdRoutes(), p.erasureRoutes(),
 		),
 	}
 }

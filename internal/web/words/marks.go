@@ -117,6 +117,9 @@ func (a act) marks(e *audit.Event) []Mark {
 	if a.about(securityWords) && a.is("updated changed disabled enabled deleted removed created deactivated activated required configured set") {
 		out = append(out, Mark{"security", "Security setting", "shield", ToneWarn})
 	}
+	if m, ok := a.keeping(); ok {
+		out = append(out, m)
+	}
 	if a.is("deleted destroyed purged erased scrubbed wiped dropped") {
 		out = append(out, Mark{"deleted", "Deletion", "trash", ToneNote})
 	}
@@ -156,6 +159,18 @@ func (a act) access(e *audit.Event) (Mark, bool) {
 		return Mark{"access", "Permission change", "shield", ToneWarn}, true
 	case a.is("updated changed set") && rolesChanged(e):
 		return Mark{"access", "Role change", "shield", ToneWarn}, true
+	}
+	return Mark{}, false
+}
+
+// keeping marks what decides how long a log is kept.
+func (a act) keeping() (Mark, bool) {
+	log := slices.Contains(a.words, "log") || slices.Contains(a.words, "legal") || slices.Contains(a.words, "litigation")
+	switch {
+	case log && (a.last() == "hold" || a.last() == "holds") && a.is("created placed changed updated lifted released removed ended expired deleted"):
+		return Mark{"hold", "Legal hold", "lock", ToneWarn}, true
+	case a.last() == "retention" && a.is("changed updated set applied shortened extended disabled"):
+		return Mark{"retention", "Retention", "calendar", ToneWarn}, true
 	}
 	return Mark{}, false
 }

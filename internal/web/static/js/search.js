@@ -1,6 +1,10 @@
 // Completes the search box while one types: an ARIA combobox with a list below.
 // What may come next, and how often it occurs, the server says. Without this
 // script the box is a field whose filter the server reads.
+//
+// A box is an input with data-filter, or #q, below data-search, which is what to
+// ask: the form of the list, whose other fields go along, or a part of another form,
+// in which the whole log is looked at.
 import { say } from "./say.js";
 
 const pause = 120; // of typing, in milliseconds, before the server is asked
@@ -39,7 +43,7 @@ const finding = new WeakMap(); // of each menu
 class Box {
   constructor(input) {
     this.input = input;
-    this.form = input.form;
+    this.asks = input.closest("[data-search]");
     this.items = [];
     this.at = -1;
     this.list = document.createElement("div");
@@ -175,21 +179,22 @@ function optionOf(item, at) {
 }
 
 // query is what the server is asked: the text, the caret, and the view's range.
-function query(form, more) {
-  const url = new URL(form.dataset.search, location.href);
-  for (const [name, value] of new FormData(form)) url.searchParams.set(name, value);
+function query(asks, more) {
+  const url = new URL(asks.dataset.search, location.href);
+  const fields = asks.matches("form") ? new FormData(asks) : [["q", asks.querySelector("[data-filter]").value], ["range", "all"]];
+  for (const [name, value] of fields) url.searchParams.set(name, value);
   for (const [name, value] of Object.entries(more)) url.searchParams.set(name, value);
   return url;
 }
 
 function ask(which, wait = pause) {
-  typing.ask(() => query(which.form, { at: which.input.selectionStart }), wait, (answer) => {
+  typing.ask(() => query(which.asks, { at: which.input.selectionStart }), wait, (answer) => {
     if (document.activeElement === which.input) which.show(answer);
   });
 }
 
 const boxOf = (input) => (box?.input === input ? box : (box = new Box(input)));
-const isBox = (element) => element?.matches?.("[data-search] #q");
+const isBox = (element) => element?.matches?.("[data-search] :is(#q, [data-filter])");
 
 document.addEventListener("input", (event) => {
   if (isBox(event.target)) ask(boxOf(event.target));

@@ -2,8 +2,8 @@
 // each step. What is checked is in verify-core.js.
 import { verify } from "./verify-core.js";
 
-const icons = { pass: "✓", fail: "✕", skip: "–", unreached: "·" };
-const states = { pass: "Passed", fail: "Failed", skip: "Could not be checked", unreached: "Not checked" };
+const icons = { pass: "✓", gone: "–", fail: "✕", skip: "–", unreached: "·" };
+const states = { pass: "Passed", gone: "Not there any more", fail: "Failed", skip: "Could not be checked", unreached: "Not checked" };
 
 // memory keeps, for each log, the key and the newest checkpoint that this browser
 // has verified. A browser that keeps nothing verifies all the same.
@@ -76,6 +76,13 @@ function verdict(kind, title, words) {
   return element("div", { class: `alert verdict ${kind}` }, element("strong", {}, title), element("p", {}, words));
 }
 
+// said is a step as it is shown. That details are not there any more, as they must
+// not be, is no check of them.
+function said(step, entry) {
+  if (!entry.erased_at || step.id !== "details" || step.state !== "pass") return step;
+  return { ...step, state: "gone", title: "Names, metadata and context were erased" };
+}
+
 // conclude says in a sentence how it ended.
 function conclude(steps, panel) {
   const failed = steps.find((s) => s.state === "fail");
@@ -86,6 +93,9 @@ function conclude(steps, panel) {
   if (skipped.length) {
     panel.querySelector(".verify-offline").open = true;
     return verdict("warn", "Verified in part", skipped.map((s) => `${s.title}: ${s.words}`).join(" "));
+  }
+  if (steps.some((s) => s.state === "gone")) {
+    return verdict("ok", "Verified, as far as it is there", "What is left of this entry is in the log, unaltered, and the checkpoint that holds it is signed. What its details were, nobody can check any more.");
   }
   return verdict("ok", "Verified", "This entry is in the log, unaltered, and the checkpoint that holds it is signed.");
 }
@@ -106,7 +116,9 @@ export async function start(panel) {
       return;
     }
     const steps = [];
-    for await (const step of verify(await subjectOf(panel))) {
+    const subject = await subjectOf(panel);
+    for await (const made of verify(subject)) {
+      const step = said(made, subject.entry);
       steps.push(step);
       list.append(stepElement(step, steps.length));
     }
