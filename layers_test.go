@@ -148,7 +148,7 @@ var layers = []layer{
 		pkg:     "internal/export",
 		why:     "files made from searches, resumable",
 		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
-		outside: []string{"os", "syscall", "golang.org/x/mod/sumdb"},
+		outside: []string{"os", "syscall", "golang.org/x/mod/sumdb", "github.com/klauspost/compress"},
 	},
 	{
 		pkg:     "internal/erasure",

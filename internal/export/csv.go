@@ -24,7 +24,7 @@ func (f csvForm) appendHeader(dst []byte) []byte {
 			dst = strconv.AppendInt(dst, int64(n)+1, 10)
 		}
 	}
-	return append(dst, ",context_location,context_user_agent,metadata\r\n"...)
+	return append(dst, ",context_location,context_user_agent,metadata,erased_at\r\n"...)
 }
 
 // appendRow appends the line of one entry, which has no more targets than the
@@ -49,7 +49,10 @@ func (f csvForm) appendRow(dst []byte, e *event.Entry) []byte {
 	}
 	dst = f.appendText(append(dst, ','), e.Location)
 	dst = f.appendText(append(dst, ','), e.UserAgent)
-	dst = appendCell(append(dst, ','), e.Metadata)
+	dst = append(appendCell(append(dst, ','), e.Metadata), ',')
+	if e.ErasedAt != 0 {
+		dst = event.AppendMillis(dst, e.ErasedAt)
+	}
 	return append(dst, "\r\n"...)
 }
 

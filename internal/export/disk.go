@@ -13,6 +13,8 @@ import (
 type disk interface {
 	// create makes an empty file, in place of any of that name.
 	create(name string) (file, error)
+	// open opens a file to be read.
+	open(name string) (io.ReadCloser, error)
 	// rename gives a file another name, in place of any of that.
 	rename(from, to string) error
 	// sync makes the names in the directory durable.
@@ -34,6 +36,14 @@ func (d directory) path(name string) string { return filepath.Join(string(d), na
 
 func (d directory) create(name string) (file, error) {
 	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (d directory) open(name string) (io.ReadCloser, error) {
+	f, err := os.Open(d.path(name))
 	if err != nil {
 		return nil, err
 	}

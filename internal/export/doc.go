@@ -21,7 +21,7 @@
 //	id, seq, action, version, occurred_at, received_at,
 //	actor_id, actor_type, actor_name, actor_metadata,
 //	target_id_N, target_type_N, target_name_N, target_metadata_N  (for N from 1),
-//	context_location, context_user_agent, metadata
+//	context_location, context_user_agent, metadata, erased_at
 //
 // with as many groups of target columns as the entry with the most targets
 // needs, and one at least. Metadata cells are JSON. An absent value is an empty

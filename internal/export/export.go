@@ -38,6 +38,14 @@ type Config struct {
 	Engine search.Engine
 	// Log says where an organization's log stands. A *ledger.Ledger does.
 	Log Log
+	// Proofs proves what is in a log, and OrganizationName, which may be nil, says
+	// what an organization is called, for evidence; without Proofs none is made.
+	// Version is this program's and VerifyPage the page that verifies evidence:
+	// both go into it.
+	Proofs           Proofs
+	OrganizationName func(ctx context.Context, org string) (string, error)
+	Version          string
+	VerifyPage       []byte
 	// Room says whether there is room for n bytes more, before they are
 	// written; a job that gets an error fails by it. One that is
 	// ledger.ErrDiskFull is told to who made the job as a full disk. Nil is
@@ -51,6 +59,9 @@ type Config struct {
 	Now     func() time.Time
 
 	disk disk // Dir, unless a test says otherwise
+	// sparseShare is how many entries there must be for each that matches, for
+	// the engine to be asked for these alone.
+	sparseShare uint64
 }
 
 // Log says where an organization's log stands.
@@ -93,6 +104,9 @@ func Open(ctx context.Context, cfg Config) (*Exports, error) {
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
+	}
+	if cfg.sparseShare == 0 {
+		cfg.sparseShare = sparseShare
 	}
 	if cfg.disk == nil {
 		cfg.disk = directory(cfg.Dir)
@@ -162,8 +176,8 @@ func (x *Exports) Create(ctx context.Context, s Spec) (Job, error) {
 	if s.Format == "" {
 		s.Format = CSV
 	}
-	if s.Format != CSV && s.Format != JSONL {
-		return Job{}, audit.FieldErrorf(audit.CodeInvalidRequest, "/format", "must be csv or jsonl")
+	if !s.Format.Known() {
+		return Job{}, audit.FieldErrorf(audit.CodeInvalidRequest, "/format", "must be csv, jsonl or evidence")
 	}
 	if _, err := audit.ParseQuery(s.Query); err != nil {
 		return Job{}, err
@@ -175,10 +189,13 @@ func (x *Exports) Create(ctx context.Context, s Spec) (Job, error) {
 	if err != nil {
 		return Job{}, fmt.Errorf("find end of log: %w", err)
 	}
+	if err := x.checkEvidence(ctx, &s, through); err != nil {
+		return Job{}, err
+	}
 	now := x.now()
 	j := Job{
 		ID: catalog.NewULID(now), Organization: s.Organization, Query: s.Query, Format: s.Format,
-		Descending: s.Descending, RawCells: s.RawCells,
+		Descending: s.Descending, RawCells: s.RawCells, Zone: s.Zone, OlderCheckpoint: s.OlderCheckpoint,
 		CreatedBy: s.CreatedBy.ID, CreatedByName: s.CreatedBy.Name, CreatedByType: s.CreatedBy.Type,
 		Through: through, State: StatePending, CreatedAt: now, UpdatedAt: now,
 	}
@@ -248,7 +265,7 @@ func (x *Exports) DropOrganization(ctx context.Context, org string) error {
 
 // drop removes a job and its file.
 func (x *Exports) drop(ctx context.Context, id string) error {
-	for _, format := range []Format{CSV, JSONL} {
+	for _, format := range formats {
 		if err := x.disk.remove(fileName(id, format)); err != nil {
 			return err
 		}
@@ -298,4 +315,4 @@ func (x *Exports) sweep(ctx context.Context) error {
 func (x *Exports) now() time.Time { return x.cfg.Now().UTC().Truncate(time.Millisecond) }
 
 // fileName is the name of a job's file in the exports directory.
-func fileName(id string, format Format) string { return id + "." + string(format) }
+func fileName(id string, format Format) string { return id + "." + format.extension() }

@@ -2,6 +2,7 @@ package export
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,34 @@ type Format string
 const (
 	CSV   Format = "csv"
 	JSONL Format = "jsonl"
+	// Evidence is a zip of both, with what proves them: see evidence.go.
+	Evidence Format = "evidence"
 )
+
+// formats are all formats.
+var formats = []Format{CSV, JSONL, Evidence} //nolint:gochecknoglobals // a constant
+
+// Known reports whether there is such a format.
+func (f Format) Known() bool { return slices.Contains(formats, f) }
+
+// extension is how the names of files of this format end.
+func (f Format) extension() string {
+	if f == Evidence {
+		return "zip"
+	}
+	return string(f)
+}
+
+// ContentType is the media type of files of this format.
+func (f Format) ContentType() string {
+	switch f {
+	case JSONL:
+		return "application/x-ndjson"
+	case Evidence:
+		return "application/zip"
+	}
+	return "text/csv; charset=utf-8"
+}
 
 // State is where a job stands.
 type State string
@@ -45,6 +73,13 @@ type Spec struct {
 	RawCells bool
 	// CreatedBy is who asks, for the list of exports.
 	CreatedBy Creator
+
+	// Zone is the IANA name of the time zone that whoever asks thinks in, for
+	// the manifest of evidence; UTC when empty.
+	Zone string
+	// OlderCheckpoint, for evidence, is a signed checkpoint of the log that is
+	// proved to be extended by the one in the zip; "" for none.
+	OlderCheckpoint string
 }
 
 // Creator is who asked for an export.
@@ -82,6 +117,9 @@ type Job struct {
 	Format       Format `json:"format"`
 	Descending   bool   `json:"descending,omitempty"`
 	RawCells     bool   `json:"raw_cells,omitempty"`
+	// Zone and OlderCheckpoint are those of the Spec.
+	Zone            string `json:"zone,omitempty"`
+	OlderCheckpoint string `json:"older_checkpoint,omitempty"`
 	// CreatedBy, CreatedByName and CreatedByType are the Creator. Jobs of
 	// earlier builds have the id of a key and no more.
 	CreatedBy     string      `json:"created_by,omitempty"`
@@ -154,8 +192,8 @@ func (j *Job) LinkPath() string { return LinkPrefix + fileName(j.ID, j.Format) }
 // IDOfLink returns the id of the job whose LinkPath ends in file; not_found when
 // it is none.
 func IDOfLink(file string) (string, error) {
-	id, format, _ := strings.Cut(file, ".")
-	if !isID(id) || format != string(CSV) && format != string(JSONL) {
+	id, ending, _ := strings.Cut(file, ".")
+	if !isID(id) || !slices.ContainsFunc(formats, func(f Format) bool { return f.extension() == ending }) {
 		return "", audit.Errorf(audit.CodeNotFound, "there is no download %q", file)
 	}
 	return id, nil
@@ -163,5 +201,9 @@ func IDOfLink(file string) (string, error) {
 
 // FileName is a name for the downloaded file that says what it holds.
 func (j *Job) FileName() string {
-	return j.Organization + "-audit-log-" + j.CreatedAt.UTC().Format("2006-01-02T150405Z") + "." + string(j.Format)
+	what := "-audit-log-"
+	if j.Format == Evidence {
+		what = "-audit-log-evidence-"
+	}
+	return j.Organization + what + j.CreatedAt.UTC().Format("2006-01-02T150405Z") + "." + j.Format.extension()
 }

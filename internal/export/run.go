@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,7 +51,7 @@ func (x *Exports) run(ctx context.Context, id string) {
 		j.State, j.Rows, j.Total, j.Percent, j.Bytes, j.StartedAt = StateRunning, 0, nil, 0, 0, x.now()
 	})
 	if err == nil {
-		err = x.write(ctx, &job)
+		err = x.writeStill(ctx, &job)
 	}
 	if ctx.Err() != nil || isNotFound(err) {
 		x.discard(ctx, job)
@@ -93,7 +95,7 @@ func (x *Exports) discard(ctx context.Context, j Job) {
 	if j.ID == "" {
 		return
 	}
-	for _, name := range []string{partName(j.ID), fileName(j.ID, j.Format)} {
+	for _, name := range []string{partName(j.ID), fileName(j.ID, j.Format)} { // other parts are gone
 		if err := x.disk.remove(name); err != nil {
 			x.cfg.Logger.LogAttrs(ctx, slog.LevelError, "remove half an export", slog.Any("error", err))
 		}
@@ -115,9 +117,24 @@ func reason(err error) string {
 
 func partName(id string) string { return id + ".part" }
 
+// spoolName is the name of a part of a file that is put together from parts.
+func spoolName(id string, part int) string { return id + "." + strconv.Itoa(part) + ".part" }
+
+// writeStill writes, and begins again when the log changed under it.
+func (x *Exports) writeStill(ctx context.Context, j *Job) error {
+	for attempt := 1; ; attempt++ {
+		err := x.write(ctx, j, attempt)
+		if attempt == maxAttempts || !errors.Is(err, errChanged) || ctx.Err() != nil {
+			return err
+		}
+		x.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "export begins again", slog.String("export", j.ID), slog.Any("error", err))
+		j.Rows, j.Total, j.Percent, j.Bytes = 0, nil, 0, 0
+	}
+}
+
 // write makes the file of a job: whole and durable under its name when it
 // returns nil.
-func (x *Exports) write(ctx context.Context, j *Job) (err error) {
+func (x *Exports) write(ctx context.Context, j *Job, attempt int) (err error) {
 	f, err := x.disk.create(partName(j.ID))
 	if err != nil {
 		return fmt.Errorf("make export file: %w", err)
@@ -129,7 +146,7 @@ func (x *Exports) write(ctx context.Context, j *Job) (err error) {
 		}
 	}()
 	p := &pass{x: x, job: j, out: bufio.NewWriterSize(f, fileBuffer), noted: x.cfg.Now()}
-	if err := p.rows(ctx); err != nil {
+	if err := p.rows(ctx, attempt); err != nil {
 		return err
 	}
 	if err := p.out.Flush(); err != nil {
@@ -156,22 +173,35 @@ type pass struct {
 	x     *Exports
 	job   *Job
 	out   *bufio.Writer
-	asked int64 // of job.Bytes: for so many there is room
 	noted time.Time
+
+	// packed is what was written beside the file.
+	packed  atomic.Int64
+	written int64 // to the file
+
+	mu sync.Mutex
+	// There is room for asked bytes, of which used are written.
+	asked, used int64
 }
 
 // rows writes every entry of the job.
-func (p *pass) rows(ctx context.Context) error {
+func (p *pass) rows(ctx context.Context, attempt int) error {
 	query, err := audit.ParseQuery(p.job.Query)
 	if err != nil {
 		return fmt.Errorf("read filter: %w", err)
 	}
-	if p.job.Format == CSV {
+	switch p.job.Format {
+	case CSV:
 		return p.csv(ctx, query)
+	case Evidence:
+		return p.evidence(ctx, query, attempt)
 	}
-	if search.Compile(query).All() {
-		total := p.size()
-		p.job.Total = &total
+	if search.Compile(query).All() { // which is counted at once
+		all, err := p.x.cfg.Engine.Survey(ctx, p.job.Organization, query, 0, p.size())
+		if err = cmp.Or(err, context.Cause(ctx)); err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		p.job.Total = &all.Entries
 	}
 	org := p.job.Organization
 	return p.render(ctx, query, func(dst []byte, e *event.Entry) []byte {
@@ -224,8 +254,22 @@ func (p *pass) render(ctx context.Context, query audit.Query, appendLine func(ds
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if p.job.Total != nil && *p.job.Total != p.job.Rows {
-		return fmt.Errorf("read log: %d entries were counted and %d were read", *p.job.Total, p.job.Rows)
+	return p.recount(ctx, query, 0, p.size())
+}
+
+// recount makes sure that as many entries were read as were counted before. There
+// may be fewer, when entries were past their time in between, but not fewer than
+// there are now.
+func (p *pass) recount(ctx context.Context, query audit.Query, from, to uint64) error {
+	if p.job.Total == nil || *p.job.Total == p.job.Rows {
+		return nil
+	}
+	now, err := p.x.cfg.Engine.Survey(ctx, p.job.Organization, query, from, to)
+	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	if p.job.Rows > *p.job.Total || p.job.Rows < now.Entries {
+		return fmt.Errorf("read log: %d entries were counted, %d were read and %d are there", *p.job.Total, p.job.Rows, now.Entries)
 	}
 	return nil
 }
@@ -255,7 +299,8 @@ func (p *pass) write(data []byte) error {
 		return err
 	}
 	n, err := p.out.Write(data)
-	p.job.Bytes += int64(n)
+	p.written += int64(n)
+	p.job.Bytes = p.written
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}
@@ -265,10 +310,15 @@ func (p *pass) write(data []byte) error {
 // room asks for room in steps of roomStep, before what the room is for is
 // written.
 func (p *pass) room(n int64) error {
-	if p.x.cfg.Room == nil || p.job.Bytes+n <= p.asked {
+	if p.x.cfg.Room == nil {
 		return nil
 	}
-	step := max(roomStep, p.job.Bytes+n-p.asked)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.used += n; p.used <= p.asked {
+		return nil
+	}
+	step := max(roomStep, p.used-p.asked)
 	if err := p.x.cfg.Room(step); err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}
@@ -285,7 +335,7 @@ func (p *pass) note(ctx context.Context) error {
 	}
 	p.noted = now
 	_, err := p.x.update(ctx, p.job.ID, func(j *Job) {
-		j.Rows, j.Total, j.Percent, j.Bytes = p.job.Rows, p.job.Total, min(p.job.Percent, 99), p.job.Bytes
+		j.Rows, j.Total, j.Percent, j.Bytes = p.job.Rows, p.job.Total, min(p.job.Percent, 99), max(p.job.Bytes, p.packed.Load())
 	})
 	if err != nil && !isNotFound(err) {
 		p.x.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "store progress of export", slog.String("export", p.job.ID), slog.Any("error", err))

@@ -227,7 +227,7 @@ func (s *Store) render(
 	}
 	ask := asked{blockquery.Compile(q), k}
 	w.blocks = func(ctx context.Context, w *logWalk, list []*sealedBlock) error {
-		r := &rendering{s: s, log: log, asked: ask, from: w.from, to: w.to, desc: desc, render: render, blocks: inOrder(list, desc)}
+		r := &rendering{s: s, log: log, asked: ask, from: w.from, to: w.to, desc: desc, render: render, salts: true, blocks: inOrder(list, desc)}
 		return r.each(func(p *piece) error {
 			w.done(p.last)
 			if err := out.chunk(p.data, p.entries); err != nil {
