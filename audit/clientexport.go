@@ -14,8 +14,9 @@ import (
 
 // The formats of an export.
 const (
-	FormatCSV   = "csv"
-	FormatJSONL = "jsonl"
+	FormatCSV      = "csv"
+	FormatJSONL    = "jsonl"
+	FormatEvidence = "evidence" // a zip of both, which VerifyEvidence verifies
 )
 
 // The states of an export. It ends as ready or error; a ready one becomes expired
@@ -42,6 +43,9 @@ type Export struct {
 	// NeutralizeFormulas says that cells which a spreadsheet would run are
 	// made harmless.
 	NeutralizeFormulas bool `json:"neutralize_formulas"`
+	// Zone and OlderCheckpoint are those of the options, for evidence.
+	Zone            string `json:"zone,omitempty"`
+	OlderCheckpoint string `json:"older_checkpoint,omitempty"`
 	// State is ExportPending, ExportRunning, ExportReady, ExportError or
 	// ExportExpired.
 	State string `json:"state"`
@@ -80,13 +84,19 @@ type Download struct {
 
 // ExportOptions says how the file is written.
 type ExportOptions struct {
-	// Format is FormatCSV or FormatJSONL; FormatCSV when "".
+	// Format is FormatCSV, FormatJSONL or FormatEvidence; FormatCSV when "".
 	Format string
-	// Descending writes the newest entry first.
+	// Descending writes the newest entry first; not for evidence.
 	Descending bool
 	// RawCells leaves cells of a CSV file as they are, even where a
 	// spreadsheet would run them as a formula.
 	RawCells bool
+	// Zone is the IANA time zone that the manifest of evidence names; UTC when
+	// "".
+	Zone string
+	// OlderCheckpoint is a signed checkpoint of the log that was kept from
+	// earlier: evidence proves that the log extends it. None when "".
+	OlderCheckpoint string
 }
 
 // CreateExport begins to write a file of what a query finds up to now.
@@ -97,6 +107,12 @@ func (c *Client) CreateExport(ctx context.Context, org string, q Query, opts Exp
 	}
 	if opts.Descending {
 		body["order"] = "desc"
+	}
+	if opts.Zone != "" {
+		body["zone"] = opts.Zone
+	}
+	if opts.OlderCheckpoint != "" {
+		body["older_checkpoint"] = opts.OlderCheckpoint
 	}
 	out := new(Export)
 	return out, c.send(ctx, http.MethodPost, orgPath(org, "exports"), body, out)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/stelehq/stele/audit"
 )
@@ -15,9 +16,11 @@ import (
 type exportCmd struct {
 	remote
 	queryArgs
-	Format   string `help:"csv or jsonl." enum:"csv,jsonl" default:"csv"`
-	Output   string `short:"o" help:"File to write; - is standard output." default:"-" placeholder:"FILE"`
-	Formulas bool   `help:"Leave cells that a spreadsheet would run as a formula as they are."`
+	Format     string `help:"csv, jsonl, or evidence: a zip of both with what proves them." enum:"csv,jsonl,evidence" default:"csv"`
+	Output     string `short:"o" aliases:"out" help:"File to write; - is standard output." default:"-" placeholder:"FILE"`
+	Formulas   bool   `help:"Leave cells that a spreadsheet would run as a formula as they are."`
+	Checkpoint string `help:"For evidence: checkpoint kept from earlier, which the log is proved to extend." type:"existingfile" placeholder:"FILE"`
+	Zone       string `help:"For evidence: IANA time zone that its manifest names; UTC when not given." placeholder:"ZONE"`
 }
 
 // Run makes the export, waits for it and downloads it. The file appears whole
@@ -31,7 +34,15 @@ func (c *exportCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	job, err := client.CreateExport(ctx, c.Org, q, audit.ExportOptions{Format: c.Format, RawCells: c.Formulas})
+	opts := audit.ExportOptions{Format: c.Format, RawCells: c.Formulas, Zone: c.Zone}
+	if c.Checkpoint != "" {
+		older, err := os.ReadFile(c.Checkpoint)
+		if err != nil {
+			return err
+		}
+		opts.OlderCheckpoint = string(older)
+	}
+	job, err := client.CreateExport(ctx, c.Org, q, opts)
 	if err != nil {
 		return err
 	}
@@ -55,7 +66,18 @@ func (c *exportCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("download: %w", err)
 	}
 	fmt.Fprintf(p.stderr, "%d entries\n", job.Rows)
+	if c.Format == audit.FormatEvidence && c.Output != "-" {
+		fmt.Fprintf(p.stderr, "To verify it, without any server: stele verify %s, or open verify.html in it.\n", quoteArg(c.Output))
+	}
 	return nil
+}
+
+// quoteArg writes an argument as a shell takes it.
+func quoteArg(arg string) string {
+	if strings.Trim(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:@%,") == "" && arg != "" {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
 
 // write lets fill write the output: to a file beside the one named, which takes

@@ -27,6 +27,8 @@ type exportAnswer struct {
 	Format             export.Format   `json:"format"`
 	Order              string          `json:"order"`
 	NeutralizeFormulas bool            `json:"neutralize_formulas"`
+	Zone               string          `json:"zone,omitempty"`
+	OlderCheckpoint    string          `json:"older_checkpoint,omitempty"`
 	State              export.State    `json:"state"`
 	Rows               uint64          `json:"rows"`
 	Total              *uint64         `json:"total,omitempty"`
@@ -56,8 +58,8 @@ func exportOf(j *export.Job) exportAnswer {
 	}
 	return exportAnswer{
 		ID: exportPrefix + j.ID, OrganizationID: j.Organization, Query: j.Query, QueryRemoved: j.QueryRemoved,
-		Format: j.Format, Order: order,
-		NeutralizeFormulas: !j.RawCells, State: j.State, Rows: j.Rows, Total: j.Total, Percent: j.Percent, Bytes: j.Bytes,
+		Format: j.Format, Order: order, NeutralizeFormulas: !j.RawCells, Zone: j.Zone, OlderCheckpoint: j.OlderCheckpoint,
+		State: j.State, Rows: j.Rows, Total: j.Total, Percent: j.Percent, Bytes: j.Bytes,
 		Error: j.Error, CompleteThrough: positionOf(j.Through), CreatedBy: j.CreatedBy,
 		CreatedByName: j.CreatedByName, CreatedByType: string(j.CreatedByType), CreatedAt: stamp(j.CreatedAt),
 		UpdatedAt: stamp(j.UpdatedAt), ReadyAt: stamp(j.ReadyAt), ExpiresAt: stamp(j.ExpiresAt),
@@ -73,6 +75,8 @@ func (a *api) createExport(w http.ResponseWriter, r *server.Request) error {
 		Format             export.Format `json:"format"`
 		Order              string        `json:"order"`
 		NeutralizeFormulas *bool         `json:"neutralize_formulas"`
+		Zone               string        `json:"zone"`
+		OlderCheckpoint    string        `json:"older_checkpoint"`
 	}
 	if err := server.DecodeJSON(r, &body); err != nil {
 		return err
@@ -82,7 +86,8 @@ func (a *api) createExport(w http.ResponseWriter, r *server.Request) error {
 	}
 	job, err := a.Exports.Create(r.Context(), export.Spec{
 		Organization: r.Org(), Query: body.Query, Format: body.Format, Descending: body.Order == "desc",
-		RawCells:  body.NeutralizeFormulas != nil && !*body.NeutralizeFormulas,
+		RawCells: body.NeutralizeFormulas != nil && !*body.NeutralizeFormulas,
+		Zone:     body.Zone, OlderCheckpoint: body.OlderCheckpoint,
 		CreatedBy: export.Creator{Type: export.CreatorKey, ID: r.Identity.KeyID, Name: r.Identity.KeyName},
 	})
 	if errors.Is(err, &audit.Error{Code: audit.CodeInvalidQuery}) {
@@ -183,19 +188,12 @@ func (a *api) download(w http.ResponseWriter, r *server.Request) error {
 	}
 	defer func() { _ = file.Close() }() // only read
 	h := w.Header()
-	h.Set("Content-Type", fileType(job.Format))
+	h.Set("Content-Type", job.Format.ContentType())
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": job.FileName()}))
 	h.Set("Cache-Control", "private, no-store")
 	h.Set("ETag", `"`+job.ID+`"`) // a file never changes
 	http.ServeContent(w, r.Request, "", job.ReadyAt, file)
 	return nil
-}
-
-func fileType(f export.Format) string {
-	if f == export.JSONL {
-		return "application/x-ndjson"
-	}
-	return "text/csv; charset=utf-8"
 }
 
 func isNotFound(err error) bool {

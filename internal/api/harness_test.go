@@ -139,7 +139,7 @@ func start(t testing.TB, mode schema.Mode, change ...func(*Deps)) *host {
 	signer, err := auth.NewSigner(ctx, h.catalog, h.now)
 	must(err)
 	h.exports, err = export.Open(ctx, export.Config{
-		Dir: filepath.Join(t.TempDir(), "exports"), KV: h.store, Engine: h.store, Log: h.ledger, Logger: logger, Now: h.now,
+		Dir: filepath.Join(t.TempDir(), "exports"), KV: h.store, Engine: h.store, Log: h.ledger, Proofs: h.ledger, Logger: logger, Now: h.now,
 	})
 	must(err)
 	t.Cleanup(func() { _ = h.exports.Close() })

@@ -21,6 +21,7 @@ import (
 	"github.com/stelehq/stele/internal/catalog"
 	"github.com/stelehq/stele/internal/erasure"
 	"github.com/stelehq/stele/internal/export"
+	"github.com/stelehq/stele/internal/export/verifypage"
 	"github.com/stelehq/stele/internal/ledger"
 	"github.com/stelehq/stele/internal/pebblestore"
 	"github.com/stelehq/stele/internal/retention"
@@ -162,6 +163,7 @@ func (a *App) openReaders(ctx context.Context) error {
 	}
 	a.Exports, err = export.Open(ctx, export.Config{
 		Dir: filepath.Join(a.cfg.Data, exportDir), KV: a.Store, Engine: a.engine, Log: a.Ledger,
+		Proofs: a.Ledger, OrganizationName: a.organizationName, Version: cmp.Or(a.cfg.Version, "unknown"), VerifyPage: verifypage.HTML(),
 		Room: a.Store.Room, Keep: a.cfg.ExportKeep, Logger: a.cfg.Logger, Now: a.cfg.Now,
 	})
 	if err != nil {
@@ -171,6 +173,12 @@ func (a *App) openReaders(ctx context.Context) error {
 		return fmt.Errorf("open keys: %w", err)
 	}
 	return nil
+}
+
+// organizationName is what an organization is called.
+func (a *App) organizationName(ctx context.Context, org string) (string, error) {
+	o, err := a.Catalog.Organization(ctx, org)
+	return o.Name, err
 }
 
 // firstKey makes a root key for a server that no key opens. It is shown before

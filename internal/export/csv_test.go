@@ -34,6 +34,9 @@ func entryOf(texts func() string, targets int) *event.Entry {
 		Seq: 12, ReceivedAt: 1_767_225_600_124,
 	}
 	copy(e.ID[:], "01JGFJJZ00000000000000000A")
+	if targets == 1 {
+		e.ErasedAt = 1_767_225_600_999
+	}
 	for range targets {
 		e.Targets = append(e.Targets, event.Party{Type: text(), ID: text(), Name: text()})
 	}
@@ -54,7 +57,11 @@ func cellsOf(e *event.Entry, groups int) []string {
 			cells = append(cells, "", "", "", "")
 		}
 	}
-	return append(cells, string(e.Location), string(e.UserAgent), string(e.Metadata))
+	erased := ""
+	if e.ErasedAt != 0 {
+		erased = "2026-01-01T00:00:00.999Z"
+	}
+	return append(cells, string(e.Location), string(e.UserAgent), string(e.Metadata), erased)
 }
 
 // readCSV reads RFC 4180 to the letter: encoding/csv turns CR LF inside quotes
@@ -184,7 +191,7 @@ func TestCSVHeader(t *testing.T) {
 	got := string(csvForm{groups: 2}.appendHeader(nil))
 	want := "id,seq,action,version,occurred_at,received_at,actor_id,actor_type,actor_name,actor_metadata," +
 		"target_id_1,target_type_1,target_name_1,target_metadata_1,target_id_2,target_type_2,target_name_2,target_metadata_2," +
-		"context_location,context_user_agent,metadata\r\n"
+		"context_location,context_user_agent,metadata,erased_at\r\n"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -3,20 +3,25 @@ package export
 import (
 	"archive/zip"
 	"bytes"
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 
 	"github.com/stelehq/stele/audit"
@@ -337,7 +342,354 @@ func (s *scene) takeOut(t *rapid.T) searchtest.Keep {
 	return keep
 }
 
-var errNoMore = errors.New("no more")
+// TestEvidenceManifest holds what is in the zip, and that the same job makes the
+// same zip again.
+func TestEvidenceManifest(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	s.record(t, some(10)...)
+	older := s.checkpoint(t)
+	s.clock.add(time.Hour)
+	s.record(t, some(5)...)
+	x := s.open(t)
+	defer x.Close() //nolint:errcheck // always nil
+	j, report := s.made(t, x, Spec{
+		Query: "action:key.used received.after:2026-03-01T10:00:00Z", Zone: "Europe/Berlin", OlderCheckpoint: older,
+		CreatedBy: Creator{Type: CreatorPerson, ID: "u_1", Name: "Amara"},
+	})
+	first, last := uint64(11), uint64(14)
+	want := &audit.EvidenceManifest{
+		Format: audit.EvidenceFormat, Organization: audit.EvidenceOrganization{ID: "org", Name: "The org"},
+		Origin: "audit.example.com/org", Filter: "action:key.used", Range: audit.EvidenceRange{From: 10, To: 15},
+		Received:    audit.EvidencePeriod{From: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)},
+		RequestedBy: audit.EvidenceRequester{Type: "person", ID: "u_1", Name: "Amara"},
+		CreatedAt:   s.clock.t, Zone: "Europe/Berlin", Rows: 3, FirstSeq: &first, LastSeq: &last,
+		CompleteThrough: &audit.Position{Seq: 14, ReceivedAt: s.clock.t}, Schemas: []audit.EvidenceSchema{{Action: "key.used", Version: 1}},
+		CSV: audit.EvidenceCSV{TargetGroups: 2}, Files: report.Manifest.Files, Checkpoint: report.Manifest.Checkpoint,
+		Older: &audit.EvidenceTree{Size: 10, Root: report.Older.Root}, Vkey: s.ledger.LogVerifierKey("org"),
+		Server: audit.EvidenceServer{Name: "audit.example.com", Version: "v1.2.3"},
+	}
+	if diff := cmp.Diff(want, report.Manifest); diff != "" {
+		t.Error(diff)
+	}
+	if j.FileName() != "org-audit-log-evidence-2026-03-01T103000Z.zip" || j.Format.ContentType() != "application/zip" {
+		t.Errorf("%s, %s", j.FileName(), j.Format.ContentType())
+	}
+	files := zipped(t, x, j.ID)
+	if n := strings.Count(files["proof/tree.jsonl"], "\n"); len(files) != 9 || n != 2+2+3 {
+		t.Errorf("%d files, %d lines of the tree:\n%s", len(files), n, files["proof/tree.jsonl"])
+	}
+	if names := dirNames(t, s.dir); !slices.Equal(names, []string{j.ID + ".zip"}) {
+		t.Errorf("files %q", names)
+	}
+}
 
-var _ = filepath.Join
-var _ = errNoMore
+func dirNames(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range list {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+// TestEvidenceRefused holds what cannot be asked for.
+func TestEvidenceRefused(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	s.record(t, some(10)...)
+	other := newScene(t, t.TempDir())
+	other.record(t, some(10)...)
+	other.config.Proofs = nil
+	x, without := s.open(t), other.open(t)
+	defer x.Close()       //nolint:errcheck // always nil
+	defer without.Close() //nolint:errcheck // always nil
+	forked, err := s.ledger.SignNote("audit.example.com/org evidence v1\nx\n", "org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		x    *Exports
+		spec Spec
+		says string
+	}{
+		"newest first":        {x, Spec{Descending: true}, "/order"},
+		"a zone":              {x, Spec{Zone: "Nowhere/At_All"}, "/zone"},
+		"this machine's zone": {x, Spec{Zone: "Local"}, "/zone"},
+		"another's":           {x, Spec{OlderCheckpoint: other.checkpoint(t)}, "/older_checkpoint"},
+		"no checkpoint":       {x, Spec{OlderCheckpoint: string(forked)}, "/older_checkpoint"},
+		"too long":            {x, Spec{OlderCheckpoint: strings.Repeat("x", maxOlder+1)}, "/older_checkpoint"},
+		"a CSV with proof":    {x, Spec{OlderCheckpoint: s.checkpoint(t), Format: CSV}, "/format"},
+		"no proofs":           {without, Spec{}, ""},
+	} {
+		c.spec.Organization, c.spec.Format = "org", stdcmp.Or(c.spec.Format, Evidence)
+		_, err := c.x.Create(t.Context(), c.spec)
+		if e, ok := errors.AsType[*audit.Error](err); !ok || e.Code != audit.CodeInvalidRequest || e.Field != c.says {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// racing is an engine of a log that changes while it is read.
+type racing struct {
+	search.Engine
+	once   sync.Once
+	change func()
+}
+
+func (r *racing) Render(
+	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, render func(dst []byte, e *event.Entry) []byte,
+) iter.Seq2[search.Chunk, error] {
+	r.once.Do(r.change)
+	return r.Engine.Render(ctx, org, q, from, to, desc, render)
+}
+
+// TestEvidenceOfChangingLog takes entries out after the range was fixed: the export
+// begins again, or goes on with what is left.
+func TestEvidenceOfChangingLog(t *testing.T) {
+	for _, share := range []uint64{1, 1 << 40} {
+		for name, change := range map[string]func(*scene){
+			"due": func(s *scene) {
+				s.keep.Store(search.NewKeep([]audit.Query{{ReceivedTo: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)}}, nil))
+			},
+			"removed": func(s *scene) { s.rewrite(ledger.Removed, "action:key.used") },
+			"erased":  func(s *scene) { s.rewrite(ledger.Erased, "actor:u3") },
+		} {
+			s := newScene(t, t.TempDir())
+			s.config.sparseShare = share
+			s.record(t, some(700)...)
+			s.clock.add(time.Hour)
+			s.record(t, some(20)...)
+			s.config.Engine = &racing{Engine: s.store, change: func() { change(s) }}
+			x := s.open(t)
+			_, report := s.made(t, x, Spec{Query: "actor.name:Amara"})
+			_ = x.Close()
+			entries := s.entries(t)
+			want := uint64(0)
+			for i := range entries {
+				if entries[i].Actor.Name == "Amara" && (name != "due" || entries[i].ReceivedAt.Hour() == 10) {
+					want++
+				}
+			}
+			if report.Rows != want {
+				t.Errorf("%s, share %d: %d rows, want %d", name, share, report.Rows, want)
+			}
+		}
+	}
+}
+
+func (s *scene) rewrite(fate ledger.Fate, query string) {
+	q, err := audit.ParseQuery(query)
+	if err != nil {
+		panic(err)
+	}
+	m := search.Compile(q)
+	_, err = s.ledger.Rewrite(context.Background(), ledger.Rewrite{Organization: "org", To: 1 << 40, Fate: func(e *event.Entry) ledger.Fate {
+		if m.Match(e) {
+			return fate
+		}
+		return ledger.Stays
+	}})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// TestEvidenceOfDamage holds that what does not lead to the signed root is never
+// handed out.
+func TestEvidenceOfDamage(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	s.record(t, some(10)...)
+	s.config.Engine = &lying{s.store}
+	x := s.open(t)
+	defer x.Close() //nolint:errcheck // always nil
+	j, err := x.Create(t.Context(), Spec{Organization: "org", Format: Evidence})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j = endedIn(t, x, j.ID); j.State != StateError || len(dirNames(t, s.dir)) > 0 {
+		t.Errorf("%+v, files %q", j, dirNames(t, s.dir))
+	}
+}
+
+// lying is an engine that gives one entry another name.
+type lying struct{ search.Engine }
+
+func (l *lying) Render(
+	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, render func(dst []byte, e *event.Entry) []byte,
+) iter.Seq2[search.Chunk, error] {
+	return l.Engine.Render(ctx, org, q, from, to, desc, func(dst []byte, e *event.Entry) []byte {
+		if e.Seq == 7 {
+			e = e.Clone()
+			e.Actor.Name = []byte("Mallory")
+		}
+		return render(dst, e)
+	})
+}
+
+// TestEvidenceEveryFileOperationFailsOnce is TestEveryFileOperationFailsOnce for
+// evidence.
+func TestEvidenceEveryFileOperationFailsOnce(t *testing.T) {
+	for _, landed := range []bool{false, true} {
+		for n := 1; ; n++ {
+			s := newScene(t, t.TempDir())
+			s.record(t, some(10)...)
+			d := &faulty{disk: directory(s.dir), n: n, landed: landed}
+			s.config.disk = d
+			x := s.open(t)
+			j, err := x.Create(t.Context(), Spec{Organization: "org", Format: Evidence})
+			if err != nil {
+				t.Fatal(err)
+			}
+			j = endedIn(t, x, j.ID)
+			_ = x.Close()
+			names := dirNames(t, s.dir)
+			if j.State == StateReady {
+				count := map[string]int{}
+				for _, what := range d.done {
+					count[what]++
+				}
+				if n != len(d.done)+1 || count["open"] != 3 || count["create"] != 4 || count["read"] < 3 || len(names) != 1 {
+					t.Errorf("ready after %d faults of %v, files %q", n-1, count, names)
+				}
+				break
+			}
+			if j.State != StateError || len(names) > 0 {
+				t.Errorf("fault %d, landed %v: %s, files %q", n, landed, j.State, names)
+			}
+		}
+	}
+}
+
+// TestEvidenceRestartInTheMiddle closes while evidence is made, and cancels it.
+func TestEvidenceRestartInTheMiddle(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	s.record(t, some(10)...)
+	reached := make(chan struct{}, 2)
+	s.config.Engine = &stalling{s.store, reached}
+	x := s.open(t)
+	j, err := x.Create(t.Context(), Spec{Organization: "org", Format: Evidence})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := x.Create(t.Context(), Spec{Organization: "org", Format: Evidence})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	<-reached
+	if n := len(dirNames(t, s.dir)); n != 2*4 {
+		t.Errorf("%d files while two run", n)
+	}
+	if err := x.Cancel(t.Context(), "org", gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	_ = x.Close()
+	if err := os.WriteFile(filepath.Join(s.dir, spoolName(j.ID, 1)), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.config.Engine = s.store
+	x = s.open(t)
+	defer x.Close() //nolint:errcheck // always nil
+	if j = endedIn(t, x, j.ID); j.State != StateReady {
+		t.Fatalf("%+v", j)
+	}
+	s.verify(t, x, j.ID, nil)
+	if names := dirNames(t, s.dir); !slices.Equal(names, []string{j.ID + ".zip"}) {
+		t.Errorf("files %q", names)
+	}
+}
+
+// stalling is an engine that gives nothing until it is stopped.
+type stalling struct {
+	search.Engine
+	reached chan struct{}
+}
+
+func (s *stalling) Render(
+	ctx context.Context, _ string, _ audit.Query, _, _ uint64, _ bool, _ func([]byte, *event.Entry) []byte,
+) iter.Seq2[search.Chunk, error] {
+	return func(yield func(search.Chunk, error) bool) {
+		s.reached <- struct{}{}
+		<-ctx.Done()
+		yield(search.Chunk{}, ctx.Err())
+	}
+}
+
+// endless is an engine and a ledger of a log of one entry, many times.
+type endless struct {
+	search.Engine
+	Proofs
+	entry event.Entry
+	size  uint64
+}
+
+func (l *endless) First(context.Context, string) (uint64, error) { return 0, nil }
+
+func (l *endless) Survey(context.Context, string, audit.Query, uint64, uint64) (search.Survey, error) {
+	return search.Survey{Entries: l.size, MaxTargets: 1}, nil
+}
+
+func (l *endless) Render(
+	ctx context.Context, _ string, _ audit.Query, from, to uint64, _ bool, render func([]byte, *event.Entry) []byte,
+) iter.Seq2[search.Chunk, error] {
+	e := l.entry
+	return search.RenderScan(ctx, func(yield func(*event.Entry, error) bool) {
+		for e.Seq = range l.size {
+			if !yield(&e, nil) {
+				return
+			}
+		}
+	}, from, to, false, render)
+}
+
+func (l *endless) Through(context.Context, string) (*audit.Position, error) {
+	return &audit.Position{Seq: l.size - 1, ReceivedAt: time.UnixMilli(l.entry.ReceivedAt).UTC()}, nil
+}
+
+func (l *endless) CheckpointFor(ctx context.Context, org string, _ uint64) ([]byte, audit.Checkpoint, error) {
+	note, c, err := l.Proofs.CheckpointFor(ctx, org, 0)
+	var fold tree
+	e := l.entry
+	var record []byte
+	for e.Seq = range l.size {
+		record = e.AppendRecord(record[:0])
+		fold.push(ledger.Subtree{First: e.Seq, Hash: tlog.RecordHash(record)})
+	}
+	c.Size, c.Root = l.size, fold.root()
+	return note, c, err
+}
+
+// TestEvidenceMemoryIsConstant makes evidence of two logs, one of ten times as many
+// entries, and looks at what was allocated more for it.
+func TestEvidenceMemoryIsConstant(t *testing.T) {
+	allocated := func(size uint64) uint64 {
+		s := newScene(t, t.TempDir())
+		e := event.Entry{Event: event.Event{
+			Action: []byte("key.used"), Version: 1, Actor: event.Party{Type: []byte("user"), ID: []byte("u1"), Name: []byte("Amara")},
+			Targets: []event.Party{{Type: []byte("key"), ID: []byte("k1"), Name: []byte("=1+1")}},
+		}, ReceivedAt: s.clock.t.UnixMilli()}
+		copy(e.ID[:], "01JGFJJZ00000000000000000A")
+		l := &endless{Engine: s.store, Proofs: s.ledger, entry: e, size: size}
+		s.config.Engine, s.config.Log, s.config.Proofs = l, l, l
+		x := s.open(t)
+		defer x.Close() //nolint:errcheck // always nil
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		j, err := x.Create(t.Context(), Spec{Organization: "org", Format: Evidence})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j = endedIn(t, x, j.ID); j.State != StateReady || j.Rows != size {
+			t.Fatalf("%+v\n%s", j, s.logged.String())
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	few, many := allocated(10_000), allocated(60_000)
+	if t.Logf("%d and %d bytes", few, many); many > few+8<<20 {
+		t.Errorf("%d bytes were allocated for 10,000 entries, %d for 60,000", few, many)
+	}
+}

@@ -220,10 +220,10 @@ func (x *Exports) olderCheckpoint(org, signed string) (audit.Checkpoint, error) 
 // holds.
 func (x *Exports) proveOlder(ctx context.Context, org string, cp, older audit.Checkpoint) (tlog.TreeProof, error) {
 	same := errOlder("does not fit this log: its first %d entries are not those that were signed then; keep it, and ask whoever runs the server", older.Size)
-	switch {
-	case older.Size == 0:
+	switch older.Size {
+	case 0:
 		return nil, nil
-	case older.Size == cp.Size:
+	case cp.Size:
 		if older.Root != cp.Root {
 			return nil, same
 		}

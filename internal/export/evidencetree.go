@@ -99,7 +99,7 @@ func (m *framer) append(dst []byte, e *event.Entry) []byte {
 		binary.LittleEndian.PutUint32(f[frameLengths+4*i:], uint32(n)) //nolint:gosec // of one entry
 	}
 	binary.LittleEndian.PutUint32(f[frameVersion:], uint32(e.Version)) //nolint:gosec // at most 65535
-	f[frameTargets] = byte(len(e.Targets))
+	f[frameTargets] = byte(len(e.Targets))                             //nolint:gosec // at most audit.MaxTargets
 	if shown {
 		f[frameFlags] |= frameShown
 	}

@@ -72,11 +72,12 @@ func (p *pass) newPacking(ctx context.Context, names []string) (*packing, contex
 	k := &packing{pass: p, spare: make(chan *piece, pieces), work: make(chan *piece, pieces)}
 	for i, name := range names {
 		f := &packed{name: name, spool: spoolName(p.job.ID, i), sum: sha256.New(), queue: make(chan *piece, pieces)}
-		var err error
-		if f.file, err = p.x.disk.create(f.spool); err != nil {
+		k.files = append(k.files, f)
+		to, err := p.x.disk.create(f.spool)
+		if err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("make part of export: %w", err), k.close())
 		}
-		k.files = append(k.files, f)
+		f.file = to
 	}
 	for range pieces {
 		k.spare <- &piece{ready: make(chan struct{}, 1)}

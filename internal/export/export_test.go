@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -283,7 +284,7 @@ func TestExportCSV(t *testing.T) {
 		t.Errorf("the job says %d bytes, the file has %d", j.Bytes, len(file))
 	}
 	rows := readCSV(t, file)
-	if len(rows) != 5 || len(rows[0]) != 10+3*4+3 {
+	if len(rows) != 5 || len(rows[0]) != 10+3*4+4 {
 		t.Fatalf("%d rows of %d columns", len(rows), len(rows[0]))
 	}
 	for i, row := range rows[1:] {
@@ -608,10 +609,32 @@ func (d *faulty) create(name string) (f file, err error) {
 	return &faultyFile{f, d}, err
 }
 
+func (d *faulty) open(name string) (r io.ReadCloser, err error) {
+	err = d.do("open", func() error { r, err = d.disk.open(name); return err })
+	return &faultyReader{r, d}, err
+}
+
 func (d *faulty) rename(from, to string) error {
 	return d.do("rename", func() error { return d.disk.rename(from, to) })
 }
 func (d *faulty) sync() error { return d.do("sync directory", d.disk.sync) }
+
+type faultyReader struct {
+	io.ReadCloser
+	disk *faulty
+}
+
+func (f *faultyReader) Read(p []byte) (n int, err error) {
+	fault := f.disk.do("read", func() error {
+		if n, err = f.ReadCloser.Read(p); errors.Is(err, io.EOF) {
+			return nil // the end can fail, too
+		}
+		return err
+	})
+	return n, stdcmp.Or(fault, err)
+}
+
+func (f *faultyReader) Close() error { return f.disk.do("close", f.ReadCloser.Close) }
 
 type faultyFile struct {
 	file

@@ -94,10 +94,14 @@ func (p *pages) createExport(w http.ResponseWriter, r *server.Request) error {
 	if form.Fault != nil {
 		return p.exports(w, r, form)
 	}
-	job, err := p.Exports.Create(r.Context(), export.Spec{
+	spec := export.Spec{
 		Organization: r.Session.Organization, Query: form.view.Query().String(), Format: export.Format(form.Format),
 		Descending: form.Order == orderDesc, CreatedBy: creatorOf(r.Session),
-	})
+	}
+	if spec.Format == export.Evidence { // which is in the order of the log
+		spec.Descending, spec.Zone = false, p.zone(r).Location.String()
+	}
+	job, err := p.Exports.Create(r.Context(), spec)
 	if form.Fault = exportFault(err); form.Fault != nil {
 		return p.exports(w, r, form)
 	}
@@ -165,7 +169,7 @@ func exportedMetadata() *schema.Property {
 		Type: schema.TypeObject, Required: []string{"filter", "format", "order"},
 		Properties: map[string]*schema.Property{
 			"filter": {Type: schema.TypeString, Description: "What the export holds, its time included; empty for every entry. Of a long filter the first 8 KiB."},
-			"format": {Type: schema.TypeString, Enum: []any{string(export.CSV), string(export.JSONL)}},
+			"format": {Type: schema.TypeString, Enum: []any{string(export.CSV), string(export.JSONL), string(export.Evidence)}},
 			"order":  {Type: schema.TypeString, Enum: []any{orderAsc, orderDesc}},
 		},
 	}
@@ -242,7 +246,7 @@ func (p *pages) exportFile(w http.ResponseWriter, r *server.Request) error {
 	}
 	h := w.Header()
 	p.protect(h)
-	h.Set("Content-Type", exportType(job.Format))
+	h.Set("Content-Type", job.Format.ContentType())
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": job.FileName()}))
 	h.Set("Cache-Control", "private, no-store")
 	h.Set("ETag", `"`+job.ID+`"`) // a file never changes
@@ -263,13 +267,6 @@ func (p *pages) recordDownload(r *server.Request, j *export.Job) error {
 		return nil
 	}
 	return err
-}
-
-func exportType(f export.Format) string {
-	if f == export.JSONL {
-		return "application/x-ndjson"
-	}
-	return "text/csv; charset=utf-8"
 }
 
 // logURL is the list of the log with what an export was made of.

@@ -184,7 +184,7 @@ func TestExportForm(t *testing.T) {
 		"unknown field":  {url.Values{"q": {"colour:red"}, "range": {"all"}}, http.StatusBadRequest, `unknown field "colour"`},
 		"backwards":      {url.Values{"range": {"custom"}, "from": {"2026-03-02T10:00"}, "to": {"2026-03-01T10:00"}}, http.StatusBadRequest, "The range ends before it begins."},
 		"no time":        {url.Values{"range": {"custom"}, "from": {"soon"}}, http.StatusBadRequest, `"soon" is not a time`},
-		"another format": {url.Values{"format": {"xlsx"}}, http.StatusBadRequest, "Choose CSV or JSON lines."},
+		"another format": {url.Values{"format": {"xlsx"}}, http.StatusBadRequest, "Choose CSV, JSON lines or evidence."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := v.post("/exports", c.form)

@@ -82,9 +82,9 @@ func (f *exportForm) check(err error) {
 	switch f.Format {
 	case "":
 		f.Format = string(export.CSV)
-	case string(export.CSV), string(export.JSONL):
+	case string(export.CSV), string(export.JSONL), string(export.Evidence):
 	default:
-		f.Fault = audit.FieldErrorf(audit.CodeInvalidRequest, "format", "Choose CSV or JSON lines")
+		f.Fault = audit.FieldErrorf(audit.CodeInvalidRequest, "format", "Choose CSV, JSON lines or evidence")
 	}
 	switch f.Order {
 	case "":
@@ -209,8 +209,11 @@ func (row *exportRow) who(c export.Creator) {
 }
 
 func formatWords(f export.Format) string {
-	if f == export.JSONL {
+	switch f {
+	case export.JSONL:
 		return "JSON lines"
+	case export.Evidence:
+		return "Evidence"
 	}
 	return "CSV"
 }
