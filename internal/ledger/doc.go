@@ -50,6 +50,26 @@
 // on being read. Before the first signature after a start, the tree must prove
 // that it extends that checkpoint.
 //
+// # What is taken out
+//
+// Retention removes entries, erasure takes the details out of entries. Both are a
+// [Rewrite], range by range (BlockSize), which the ledger hands to the store with
+// what it alone knows: which sizes were signed. A range in which anything changed
+// loses its salt key. That of the range which the next entry comes to is replaced
+// while no round is under way, and the owner goes on with the new one; when the
+// store could not say what came of it, the head and the keys are read again.
+//
+// A store leaves out removed entries when it is read, and keeps their leaf hashes
+// until all 256 of a tile are removed. Then the node of tile level 1 stands for
+// them, and of the hashes below only those stay that prove a signed size inside
+// the tile ([KeptNodes]): so every checkpoint that was ever signed can be compared
+// with the newest. That is why signed sizes are noted in the same change of the
+// catalog.KV as the checkpoint, and why nothing is signed while a range is
+// rewritten.
+//
+// What is past its time but not removed yet is hidden by Config.Shows. Hashes are
+// never hidden.
+//
 // # Who owns what
 //
 // A [Batch] belongs to its caller, but for the time in which Append has it; a
