@@ -56,7 +56,7 @@ type commands struct {
 	Search     searchCmd     `cmd:"" help:"Find entries."`
 	Tail       tailCmd       `cmd:"" help:"Print entries as they are recorded."`
 	Export     exportCmd     `cmd:"" help:"Write entries to a CSV or JSON-lines file."`
-	Verify     verifyCmd     `cmd:"" help:"Verify an evidence zip, a saved proof, or a whole log."`
+	Verify     verifyCmd     `cmd:"" help:"Verify an evidence zip, a proof, a certificate, or a whole log."`
 	Checkpoint checkpointCmd `cmd:"" help:"Show and watch the signed checkpoints of logs."`
 	Check      checkCmd      `cmd:"" help:"Re-read a data directory and report everything wrong with it."`
 	Org        orgCmd        `cmd:"" help:"Manage organizations."`

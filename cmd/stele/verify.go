@@ -17,7 +17,7 @@ import (
 // verifyCmd checks what a server says without trusting it.
 type verifyCmd struct {
 	remote
-	File       string `arg:"" optional:"" help:"Evidence zip, or proof of one entry as GET …/events/ID/proof answered it; checked without any server. - is standard input." placeholder:"FILE"`
+	File       string `arg:"" optional:"" help:"Evidence zip, proof of one entry as GET …/events/ID/proof answered it, or destruction certificate; checked without any server. - is standard input." placeholder:"FILE"`
 	Org        string `help:"Verify this organization's whole log, read from the server." env:"STELE_ORG" placeholder:"ORG"`
 	Vkey       string `help:"Verifier key of the server, as GET /v1/log/vkey gives it, or a file that holds it. Get it once, and keep it yourself." env:"STELE_VKEY" placeholder:"KEY"`
 	Checkpoint string `help:"Checkpoint kept from an earlier verification, or proof/checkpoint of an earlier evidence zip: the log must extend it." type:"existingfile" placeholder:"FILE"`
@@ -39,14 +39,11 @@ func (c *verifyCmd) Run(ctx context.Context, p *process) error {
 	case c.Org != "":
 		return c.verifyLog(ctx, p)
 	default:
-		return &exitCodeError{exitUsage, errors.New("name an evidence zip or a proof, or --org to verify a whole log")}
+		return &exitCodeError{exitUsage, errors.New("name an evidence zip, a proof or a certificate, or --org to verify a whole log")}
 	}
 }
 
 func (c *verifyCmd) verifyProof(p *process, data []byte) error {
-	if audit.IsCertificate(data) {
-		return c.verifyCertificate(p, data)
-	}
 	if c.Vkey == "" {
 		return &exitCodeError{exitUsage, errors.New("no verifier key: set --vkey or STELE_VKEY")}
 	}

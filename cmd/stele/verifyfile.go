@@ -45,10 +45,14 @@ func (c *verifyCmd) verifyFile(p *process) error {
 	if err != nil {
 		return err
 	}
-	if isZip(data) {
+	switch {
+	case isZip(data):
 		return c.verifyEvidence(p, bytes.NewReader(data), int64(len(data)))
+	case audit.IsCertificate(data):
+		return c.verifyCertificate(p, data)
+	default:
+		return c.verifyProof(p, data)
 	}
-	return c.verifyProof(p, data)
 }
 
 // verifyEvidence checks an evidence zip.
