@@ -14,17 +14,23 @@
 //	'c' org  first seq (8)       run      consecutive entries of one commit
 //	'f' window (8)               window   a rewritten window of receipts
 //	'f' window (8) piece (2)     piece    of its filter
+//	'g' org  first seq (8)       gap      entries that were removed
 //	'h' org                      head     where the organization's log stands
-//	'k' org  block (8)           keys     the random keys of a block of entries
+//	'k' org  block (8)           keys     the random keys of a range of entries
 //	'm' text                     record   one catalog record
 //	'n' org  level (1) index (8) node     one hash of a tile of level 1 or higher
-//	'p' org  first seq (8) rows (2) part (2)   another part of a block: 1 is its
-//	                             filter, from 2 on its columns
+//	'p' org  first seq (8) rows (2) part (2) [generation (4)]   another part of a
+//	                             block: 0 are its marks, 1 is its filter, from 2 on
+//	                             its columns
 //	'r' window (8) group (8)     receipts of one group of commits
 //	's' window (8) key (10)      chunk    sorted receipts of a rewritten window
+//	't' org  tile (8)            tile     what cannot be derived of a tile's leaf hashes
+//	'x' org  incarnation (4) first seq (8) generation (4)   dirt   what is still to
+//	                             be scrubbed
 //
-// An entry is in a block or in a run. The blocks of a log follow each other from
-// its first entry, the runs from the end of the last block. Neither crosses a
+// An entry is in a block or in a run, or was removed. The blocks of a log follow
+// each other from its first entry, with gaps where entries were removed, the runs
+// from the end of the last block or gap. Neither crosses a
 // multiple of [ledger.BlockSize], so that a block can take the place of whole runs.
 //
 // # Values
@@ -35,8 +41,8 @@
 // "uvarint" is that of encoding/binary. Times of receipt are Unix milliseconds,
 // times of occurrence Unix nanoseconds, both 8 bytes.
 //
-//	format    version 1 · the newest format any value here may have (2)
-//	block     version 1 · part 0 of the block
+//	format    version 1 · the newest format any value here may have (3)
+//	block     version 1 · part 0 of the block; or version 2 · generation (4) · part 0
 //	part      the part as package block has it, which has a version and a checksum
 //	          of its own; the block's header has the checksum too
 //	head      version 1 · size (8) · received_at (8) · newest occurred_at of all
@@ -48,7 +54,11 @@
 //	          the rows' lengths as uvarints, then the rows as event.AppendRow
 //	          wrote them
 //	node      version 1 · hash (32)
-//	keys      version 1 · salt key (16) · check key (16)
+//	keys      version 1 · salt key (16) · check key (16); or version 2 · generation
+//	          (4) · seq from which on salts are derived (8) · check key (16) · salt
+//	          key (16), unless no salt is derived
+//	gap       version 1 · seq after the last entry (8)
+//	marks, tile, dirt   see docs/format.md
 //	record    version 1 · revision (8) · value
 //	receipts  version 1 · receipts of 40 bytes
 //	chunk     version 2 · number of receipts less one (1) · bits of the difference
@@ -95,6 +105,18 @@
 // Config.ColumnBytes. A reader works on the list of blocks of the moment it began.
 // When it finds that something is gone it was sealed or merged meanwhile, and the
 // reader goes on with the list of now; see logWalk.
+//
+// # Taking entries out
+//
+// Rewrite has a range in blocks and then, under the sealer's lock and in one synced
+// batch, writes it anew: blocks from the first entry that stays to the last, with
+// placeholders and marks for what was removed in between; gaps; the salts and leaf
+// hashes that cannot be derived any more, by tile; keys without the salt key. All
+// these have the range's generation, and so do the keys of parts: a reader that
+// finds another than that of the block it is about to read looks again, as one
+// does that finds something sealed or merged. Scrub compacts what was rewritten,
+// and has logs begun anew, until no file of before is left that may have some of
+// it.
 //
 // # Receipts
 //

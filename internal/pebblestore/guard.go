@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,6 +89,9 @@ type guardFS struct {
 
 	// scrubbing counts who wants old logs to be gone.
 	scrubbing atomic.Int32
+	// kept are files that could not be removed: Pebble leaves them where they are.
+	keptMu sync.Mutex
+	kept   map[string]struct{}
 
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -316,7 +321,31 @@ func (g *guardFS) Remove(name string) error {
 	if g.frozen() {
 		return errFrozen
 	}
-	return g.FS.Remove(name)
+	err := g.FS.Remove(name)
+	g.keptMu.Lock()
+	defer g.keptMu.Unlock()
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		delete(g.kept, name)
+		return err
+	}
+	if g.kept == nil {
+		g.kept = map[string]struct{}{}
+	}
+	g.kept[name] = struct{}{}
+	return err
+}
+
+// removeKept removes what could not be removed before.
+func (g *guardFS) removeKept() error {
+	g.keptMu.Lock()
+	names := slices.Collect(maps.Keys(g.kept))
+	g.keptMu.Unlock()
+	for _, name := range names {
+		if err := g.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // RemoveAll implements [vfs.FS].

@@ -115,16 +115,21 @@ func fullText(e *event.Entry) string {
 	return fmt.Sprintf("%s salt %x erased %d %x", entryText(nil, e), e.Salt, e.ErasedAt, e.Digest)
 }
 
+// texts are those of what is left.
+func (l *rewritten) texts() (list []string) {
+	for _, e := range l.left {
+		if e != nil {
+			list = append(list, fullText(e))
+		}
+	}
+	return list
+}
+
 // check compares everything that a store has of the log.
 func (l *rewritten) check(t testing.TB, s *Store) {
 	t.Helper()
 	ctx := t.Context()
-	var want []string
-	for _, e := range l.left {
-		if e != nil {
-			want = append(want, fullText(e))
-		}
-	}
+	want := l.texts()
 	var got []string
 	for e, err := range s.Read(ctx, l.Org, 0, l.Head.Size) {
 		if err != nil {
@@ -286,4 +291,121 @@ func randomFate(rng *rand.Rand, size uint64) func(e *event.Entry) ledger.Fate {
 		}
 		return ledger.Stays
 	}
+}
+
+// FuzzMarks reads what cannot be marks, and whatever it reads it writes again as it
+// was.
+func FuzzMarks(f *testing.F) {
+	key := []byte("key of 8 bytes")
+	m := &marks{}
+	for row := range 40 {
+		if row%7 < 2 {
+			m.remove(row, 64)
+		}
+	}
+	m.erased = []erasedRow{{2, 5, [32]byte{1}}, {63, 6, [32]byte{2}}}
+	t := &tileMarks{generation: 3}
+	t.kinds[1], t.kinds[2], t.kinds[255] = leafSalt, leafRemoved, leafErased
+	t.salts[1], t.leaves[2] = [16]byte{9}, tlog.Hash{8}
+	whole := &tileMarks{generation: 1, whole: true, nodes: ledger.KeptNodes(0, make([]tlog.Hash, ledger.TileWidth), [32]byte{4})}
+	for _, value := range [][]byte{
+		m.encode(key, 64), t.encode(key), whole.encode(key), encodeGap(key, gap{1, 9}),
+		encodeKeys(key, &rangeKeys{generation: 2, from: 7}), encodeKeys(key, &rangeKeys{Keys: event.Keys{Salt: [16]byte{1}}, generation: 2}),
+	} {
+		f.Add(value[:len(value)-sumBytes])
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		value = seal(key, value, 0)
+		if m, err := decodeMarks(key, value, 64); err == nil && m.encode(key, 64) == nil {
+			t.Error("marks cannot be written")
+		}
+		if got, err := decodeTile(key, value); err == nil && got.whole && !bytes.Equal(got.encode(key), value) {
+			t.Errorf("tile %x is %x when written again", value, got.encode(key))
+		}
+		if k, err := decodeKeys(key, value); err == nil && !bytes.Equal(encodeKeys(key, k), value) && k.Salt != [16]byte{} {
+			t.Errorf("keys %x are %x when written again", value, encodeKeys(key, k))
+		}
+		_, _ = decodeGap(key, value)
+		_, _ = decodeDirt(key, value)
+		_, _ = decodeBlock("org", key, value)
+	})
+}
+
+// TestDamagedMarks damages and removes rows of what was taken out. Check finds each,
+// and who reads what is concerned gets an error, or what it had got before.
+func TestDamagedMarks(t *testing.T) {
+	t.Parallel()
+	for kind, count := range map[byte]int{kindBlock: 4, kindPart: 4, kindGap: 2, kindTile: 3, kindKeys: 1} {
+		for name, change := range map[string]func([]byte) []byte{"flipped": flip(10), "gone": func([]byte) []byte { return nil }} {
+			t.Run(fmt.Sprintf("%c %s", kind, name), func(t *testing.T) {
+				t.Parallel()
+				cfg := testConfig(t, vfs.NewMem())
+				cfg.rangeRows = 512
+				s := mustReopen(t, cfg)
+				l := newRewritten("org")
+				l.add(t, s, 1, storetest.MakeEvents("t", 2000))
+				l.rewrite(t, s, 0, 2000, func(e *event.Entry) ledger.Fate {
+					switch {
+					case e.Seq < 600, e.Seq >= 1100 && e.Seq < 1900, e.Seq%100 < 10:
+						return ledger.Removed
+					case e.Seq%3 == 0:
+						return ledger.Erased
+					}
+					return ledger.Stays
+				})
+				l.check(t, s)
+				var keys [][]byte
+				prefix := appendOrgKey(nil, kind, "org")
+				err := eachRowIn(s.db, prefix, prefixEnd(prefix), func(key, _ []byte) error {
+					keys = append(keys, bytes.Clone(key))
+					return nil
+				})
+				if err != nil || len(keys) == 0 {
+					t.Fatal(err, len(keys))
+				}
+				for _, key := range keys[:min(count, len(keys))] {
+					before := valueOf(t, s, key)
+					edit(t, s, key, change)
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+					s = mustReopen(t, cfg)
+					if len(problems(t, s)) == 0 {
+						t.Errorf("check finds nothing wrong with row %q", key)
+					}
+					got := map[uint64]string{}
+					for e, err := range s.Read(t.Context(), "org", 0, 2000) {
+						if err != nil {
+							break
+						}
+						got[e.Seq] = fullText(e)
+					}
+					for seq, text := range got {
+						if l.left[seq] == nil || fullText(l.left[seq]) != text {
+							t.Errorf("row %q: entry %d is another", key, seq)
+						}
+					}
+					if err := s.db.Set(key, before, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+func valueOf(t *testing.T, s *Store, key []byte) []byte {
+	t.Helper()
+	value, closer, err := s.db.Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value = bytes.Clone(value)
+	if err := closer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return value
 }

@@ -32,8 +32,8 @@ const (
 func (s *Store) Scrub(ctx context.Context) error {
 	s.scrubbing.Lock()
 	defer s.scrubbing.Unlock()
-	ctx, cancel := s.untilFailed(ctx)
-	defer cancel()
+	ctx, cancel := s.whileWriting(ctx)
+	defer cancel(nil)
 	err := s.stopped()
 	if err == nil {
 		err = s.space.check(2)
@@ -41,25 +41,31 @@ func (s *Store) Scrub(ctx context.Context) error {
 	if err == nil {
 		err = s.scrub(ctx)
 	}
-	if failed := s.fs.failed(); err != nil && failed != nil {
-		err = s.failedError(failed)
-	}
 	if err != nil {
-		return fmt.Errorf("scrub: %w", err)
+		return fmt.Errorf("scrub: %w", errors.Join(context.Cause(ctx), err))
 	}
 	return nil
 }
 
-// untilFailed returns a context that also ends when the store fails or is closed.
-func (s *Store) untilFailed(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+// whileWriting returns a context that also ends when the store stops writing or is
+// closed: Pebble goes on trying to write a table for ever.
+func (s *Store) whileWriting(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
-		select {
-		case <-s.fs.frozenNow:
-		case <-s.fs.closing:
-		case <-ctx.Done():
+		tick := time.NewTicker(s.fs.retry)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-s.fs.frozenNow:
+			case <-s.fs.closing:
+				cancel(errClosed)
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+			if err := s.stopped(); err != nil {
+				cancel(err)
+			}
 		}
-		cancel()
 	}()
 	return ctx, cancel
 }
@@ -146,7 +152,8 @@ func (s *Store) compact(ctx context.Context, spans []keySpan, force bool) error 
 				return err
 			}
 		}
-		if err := s.db.Compact(ctx, spans[i].start, spans[i].end, false); err != nil {
+		err := s.pebble(func() error { return s.db.Compact(ctx, spans[i].start, spans[i].end, false) })
+		if err != nil {
 			return err
 		}
 	}
@@ -166,16 +173,34 @@ func (s *Store) bracket(span *keySpan) error {
 	return b.Close()
 }
 
-// flush has everything that is in memory in tables, and begins a new log.
-func (s *Store) flush(ctx context.Context) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.fs.fail(fmt.Errorf("pebble: %v", r))
-			s.fs.wedge()
-			err = s.fs.failed()
-		}
+// pebble calls Pebble for something that needs its list of tables, and leaves when
+// part of Pebble will never return.
+func (s *Store) pebble(call func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				s.fs.fail(fmt.Errorf("pebble: %v", r))
+				s.fs.wedge() // it may hold its locks
+			}
+		}()
+		done <- call()
 	}()
-	flushed, err := s.db.AsyncFlush()
+	select {
+	case err := <-done:
+		return err
+	case <-s.fs.wedged:
+		return s.fs.failed()
+	}
+}
+
+// flush has everything that is in memory in tables, and begins a new log.
+func (s *Store) flush(ctx context.Context) error {
+	var flushed <-chan struct{}
+	err := s.pebble(func() (err error) {
+		flushed, err = s.db.AsyncFlush()
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -190,7 +215,11 @@ func (s *Store) flush(ctx context.Context) (err error) {
 // liveTables returns the names of the tables that touch one of the spans, or of the
 // others.
 func (s *Store) liveTables(spans []keySpan, touching bool) (names []string, err error) {
-	levels, err := s.db.SSTables()
+	var levels [][]pebble.SSTableInfo
+	err = s.pebble(func() (err error) {
+		levels, err = s.db.SSTables()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +263,9 @@ func (s *Store) files(ext string) ([]string, error) {
 // waitGone waits until files are deleted.
 func (s *Store) waitGone(ctx context.Context, ext string, names []string) error {
 	for {
+		if err := s.fs.removeKept(); err != nil {
+			return err
+		}
 		left, err := s.files(ext)
 		if err != nil {
 			return err
