@@ -94,13 +94,8 @@ func (p *pages) createExport(w http.ResponseWriter, r *server.Request) error {
 	if form.Fault != nil {
 		return p.exports(w, r, form)
 	}
-	spec := export.Spec{
-		Organization: r.Session.Organization, Query: form.view.Query().String(), Format: export.Format(form.Format),
-		Descending: form.Order == orderDesc, CreatedBy: creatorOf(r.Session),
-	}
-	if spec.Format == export.Evidence { // which is in the order of the log
-		spec.Descending, spec.Zone = false, p.zone(r).Location.String()
-	}
+	spec := form.spec(p.zone(r).Label)
+	spec.Organization, spec.CreatedBy = r.Session.Organization, creatorOf(r.Session)
 	job, err := p.Exports.Create(r.Context(), spec)
 	if form.Fault = exportFault(err); form.Fault != nil {
 		return p.exports(w, r, form)

@@ -376,3 +376,46 @@ func TestExportHostile(t *testing.T) {
 		}
 	}
 }
+
+// TestExportEvidence makes evidence as somebody without scripts does, with an older
+// checkpoint that was kept.
+func TestExportEvidence(t *testing.T) {
+	s := openSite(t)
+	s.record(t, "ours", s.plainEvents("api_key.created", 9)...)
+	v := s.enter(t, "ours", auth.PersonViewer, "u_9", "Amara Lindqvist")
+	kept := v.get("/retention/checkpoint").text
+	s.record(t, "ours", s.plainEvents("user.logged_in", 3)...)
+	v.get("/exports?new=1").want(t, http.StatusOK, "for an auditor, a ZIP", "Older checkpoint")
+
+	form := url.Values{"q": {"action:api_key.*"}, "range": {"all"}, "format": {"evidence"}, "order": {"desc"}}
+	for says, older := range map[string]string{"is not a signed note": "<b>mine</b>", "": s.enter(t, "theirs", auth.PersonViewer, "u_9", "A").get("/retention/checkpoint").text} {
+		form.Set("older_checkpoint", older)
+		p := v.post("/exports", form)
+		p.want(t, http.StatusBadRequest, "New export", says, "for an auditor")
+		if !strings.Contains(p.text, `name="older_checkpoint" class="mono" rows="4" spellcheck="false" autocomplete="off" aria-describedby="older-hint" aria-invalid="true"`) {
+			t.Errorf("the field is not marked: %s", p.text)
+		}
+	}
+	form.Set("older_checkpoint", strings.ReplaceAll(kept, "\n", "\r\n")) // as browsers send it
+	path := v.make(form)
+	if st := v.ended(path); st.State != "ready" || st.Rows != 9 {
+		t.Fatalf("%+v", st)
+	}
+	v.get(path).want(t, http.StatusOK, "Download evidence", "How to check it", "stele verify 'ours-audit-log-evidence-", "Evidence, oldest first: a ZIP of JSON lines, CSV and their proof, which extends an older checkpoint")
+	v.get("/exports").want(t, http.StatusOK, "Evidence 9")
+	file := v.get(path + "/file")
+	if file.Header().Get("Content-Type") != "application/zip" || !strings.Contains(file.Header().Get("Content-Disposition"), "-audit-log-evidence-") {
+		t.Errorf("%v", file.Header())
+	}
+	verifier, err := audit.NewVerifier(s.Ledger.VerifierKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := audit.VerifyEvidence(bytes.NewReader(file.Body.Bytes()), int64(file.Body.Len()), audit.EvidenceOptions{Keys: verifier, Older: []byte(kept)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Rows != 9 || report.Older == nil || report.Older.Size != 9 || report.Kept == nil || len(report.Problems) > 0 {
+		t.Errorf("%+v", report)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stelehq/stele/audit"
@@ -31,6 +32,8 @@ func orderOf(j *export.Job) string {
 // it.
 type exportForm struct {
 	Filter, Range, From, To, Format, Order string
+	// Older is an older checkpoint that evidence is to be consistent with.
+	Older string
 	// Ranges are the ranges that can be chosen.
 	Ranges []option
 	// Fault is why there is no export, about the field that it names.
@@ -57,7 +60,7 @@ func (p *pages) readExportForm(r *server.Request, params url.Values) *exportForm
 	v, err := logview.Parse(exportsPath, params, zone.Location, p.Now())
 	form := &exportForm{
 		Filter: v.Typed, Range: v.Range, From: params.Get("from"), To: params.Get("to"),
-		Format: params.Get("format"), Order: params.Get("order"),
+		Format: params.Get("format"), Order: params.Get("order"), Older: strings.ReplaceAll(params.Get("older_checkpoint"), "\r\n", "\n"),
 		Action: exportsPath + "?tz=" + url.QueryEscape(zone.Label), view: v,
 	}
 	if !v.From.IsZero() {
@@ -79,11 +82,10 @@ func (f *exportForm) check(err error) {
 			f.Range = logview.RangeCustom
 		}
 	}
-	switch f.Format {
-	case "":
+	switch {
+	case f.Format == "":
 		f.Format = string(export.CSV)
-	case string(export.CSV), string(export.JSONL), string(export.Evidence):
-	default:
+	case !export.Format(f.Format).Known():
 		f.Fault = audit.FieldErrorf(audit.CodeInvalidRequest, "format", "Choose CSV, JSON lines or evidence")
 	}
 	switch f.Order {
@@ -111,19 +113,20 @@ func rangeOptions(selected string) []option {
 // FaultOf is what is wrong with a field, "" for nothing. The empty name is what
 // is about no field.
 func (f *exportForm) FaultOf(field string) string {
-	if f.Fault == nil {
-		return ""
+	return faultOf(f.Fault, field, "q", "from", "to", "range", "format", "order", "older_checkpoint")
+}
+
+// spec is the export that the form asks for. Evidence is in the order of the log,
+// and knows what zone whoever asks thinks in.
+func (f *exportForm) spec(zone string) export.Spec {
+	s := export.Spec{Query: f.view.Query().String(), Format: export.Format(f.Format), Descending: f.Order == orderDesc}
+	if s.Format == export.Evidence {
+		s.Descending, s.Zone = false, zone
+		if older := strings.TrimSpace(f.Older); older != "" {
+			s.OlderCheckpoint = older + "\n" // which forms may lose
+		}
 	}
-	about := f.Fault.Field
-	switch about {
-	case "q", "from", "to", "range", "format", "order":
-	default:
-		about = ""
-	}
-	if about != field {
-		return ""
-	}
-	return sentence(f.Fault.Message)
+	return s
 }
 
 // countExport counts what an export would hold, for as long as somebody waits
@@ -162,6 +165,10 @@ type exportRow struct {
 	Through               *audit.Position
 	// Again are the settings of a new export like this one.
 	Again []logview.Param
+	// Evidence says that the file proves itself, by VerifyCommand; Older, that it
+	// also extends an older checkpoint.
+	Evidence, Older bool
+	VerifyCommand   string
 }
 
 func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
@@ -176,6 +183,14 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 			{Name: "format", Value: string(j.Format)},
 			{Name: "order", Value: orderOf(j)},
 		},
+		Evidence: j.Format == export.Evidence,
+	}
+	if j.OlderCheckpoint != "" {
+		row.Older = true
+		row.Again = append(row.Again, logview.Param{Name: "older_checkpoint", Value: j.OlderCheckpoint})
+	}
+	if row.Evidence {
+		row.VerifyCommand = "stele verify " + shellWord(j.FileName()) + " \\\n  --vkey " + shellWord(p.Ledger.VerifierKey())
 	}
 	if j.Descending {
 		row.Order = "newest first"

@@ -15,7 +15,24 @@ async function part(url, selector, signal) {
   return page.querySelector(selector);
 }
 
+// offerFile lets a text be taken from a file instead of being pasted.
+function offerFile(form) {
+  const input = form.querySelector("[data-file-into]");
+  if (!input) return;
+  form.querySelector("[data-file-offer]").hidden = false;
+  input.addEventListener("change", async () => {
+    const file = input.files[0];
+    if (!file) return;
+    const box = document.getElementById(input.dataset.fileInto);
+    box.value = await file.slice(0, 64 << 10).text(); // a checkpoint has a few hundred bytes
+    input.value = "";
+    box.focus();
+    say(`${file.name} was read`);
+  });
+}
+
 function watchForm(form) {
+  offerFile(form);
   form.querySelector("[data-recount]").hidden = true;
   let timer;
   let asked;

@@ -112,3 +112,42 @@ test.describe('a filter that is wrong', () => {
     await expect(page.getByRole('alert').filter({ hasText: 'actor.typo' })).toBeVisible();
   });
 });
+
+test.describe('evidence', () => {
+  test.use({ expected: /status of 400/ });
+
+  test('is offered with what it is, takes an older checkpoint, and says how to check it', async ({ page, enter }) => {
+    const org = await main.organization('Proving Ltd', Array.from({ length: 12 }, (_, i) => event({ targets: [{ type: 'api_key', id: `k_${i}` }] })));
+    await enter(org, { at: `${exports_}?new=1&range=all` });
+    await expect(page.getByLabel('Older checkpoint')).toBeHidden();
+    await page.getByText('for an auditor, a ZIP').click();
+    await expect(page.getByLabel('Older checkpoint')).toBeVisible();
+    await expect(page.getByText('Newest first')).toBeHidden(); // it is in the order of the log
+    await page.getByLabel('Older checkpoint').fill('no checkpoint');
+    await page.getByRole('button', { name: 'Make export' }).click();
+    await expect(page.getByLabel('Older checkpoint')).toHaveAttribute('aria-invalid', 'true');
+    await expect(page.getByLabel('Older checkpoint')).toHaveValue(/^no checkpoint/);
+    await picture(page, 'export-evidence-fault-phone-dark');
+
+    const checkpoint = await (await page.request.get(`${main.url}/settings/security/retention/checkpoint`)).text();
+    await page.getByLabel('choose the file').setInputFiles({ name: 'checkpoint.txt', mimeType: 'text/plain', buffer: Buffer.from(checkpoint) });
+    await expect(page.getByLabel('Older checkpoint')).toHaveValue(checkpoint);
+    for (const [width, colorScheme] of [[1280, 'light'], [360, 'dark']]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme });
+      await picture(page, `export-evidence-form-${width}-${colorScheme}`);
+      await contained(page);
+      await accessible(page);
+    }
+    await page.getByRole('button', { name: 'Make export' }).click();
+    await expect(page.getByRole('heading', { name: 'The file is ready' })).toBeVisible();
+    await expect(page.getByText('which extends an older checkpoint')).toBeVisible();
+    await expect(page.getByLabel('Command that verifies the evidence')).toContainText('stele verify');
+    await picture(page, 'export-evidence-ready-phone-dark');
+    await contained(page);
+    await accessible(page);
+    const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download evidence' }).click()]);
+    expect(file.suggestedFilename()).toMatch(/-audit-log-evidence-.*\.zip$/);
+    expect((await readFile(await file.path())).subarray(0, 2).toString()).toBe('PK');
+  });
+});
