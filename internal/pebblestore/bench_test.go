@@ -112,7 +112,7 @@ func BenchmarkRead(b *testing.B) {
 		if err := s.Commit(b.Context(), c); err != nil {
 			b.Fatal(err)
 		}
-		l.Head = c.Head
+		l.Add(c)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
