@@ -293,7 +293,10 @@ var layers = []layer{
 		why:     "opens a store and starts a server on it, the same for serve, demo and tests",
 		imports: []string{every},
 		outside: []string{"net", "net/http", "os", "syscall", "github.com/prometheus/client_golang"},
-		inTests: []string{"github.com/klauspost/compress"}, // what is in files is looked for inside compressed parts too
+		inTests: []string{
+			"github.com/klauspost/compress",     // what is in files is looked for inside compressed parts too
+			"golang.org/x/mod/sumdb", "os/exec", // a server that is killed, and what its checkpoints prove
+		},
 	},
 	{
 		pkg:     "internal/web/browsertest",
