@@ -127,12 +127,12 @@ func TestLife(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes for most of a minute")
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number
+	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("LIFE_TEST_SEED"); text != "" {
 		_, _ = fmt.Sscan(text, &seed)
 	}
 	t.Logf("LIFE_TEST_SEED=%d", seed)
-	l := &life{t: t, dir: filepath.Join(t.TempDir(), "data"), rnd: rand.New(rand.NewPCG(seed, 1)), orgs: map[string]*lifeOrg{}} //nolint:gosec // repeatable
+	l := &life{t: t, dir: filepath.Join(t.TempDir(), "data"), rnd: rand.New(rand.NewPCG(seed, 1)), orgs: map[string]*lifeOrg{}}
 	defer func() {
 		if t.Failed() {
 			t.Log(strings.Join(l.trace, "\n"))
@@ -168,7 +168,7 @@ func (l *life) must(err error) {
 
 func (l *life) start() {
 	l.t.Helper()
-	l.cmd = exec.Command(os.Args[0], "-test.run", "^TestLifeServer$") //nolint:gosec,noctx // this test; killed by hand
+	l.cmd = exec.Command(os.Args[0], "-test.run", "^TestLifeServer$") //nolint:noctx // killed by hand
 	l.cmd.Env = append(os.Environ(), lifeDir+"="+l.dir)
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
@@ -188,7 +188,7 @@ func (l *life) start() {
 
 // ask asks the server something that only this test can.
 func (l *life) ask(path string, into any) error {
-	res, err := http.Post(l.url+"/life/"+path, "", nil) //nolint:noctx // ends with the process
+	res, err := http.Post(l.url+"/life/"+path, "", nil)
 	if err != nil {
 		return err
 	}
@@ -372,7 +372,7 @@ func (l *life) offline() {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // the test's own directory
+		text, err := os.ReadFile(path)
 		for _, o := range l.orgs {
 			for name := range o.gone {
 				if strings.Contains(string(text), name) {
@@ -442,7 +442,7 @@ func (l *life) verify(org string) {
 		l.must(err)
 		hashes, err := l.client.Consistency(ctx, org, was.Size, newest.Size)
 		l.must(err)
-		l.must(tlog.CheckTree(hashes, int64(newest.Size), newest.Root, int64(was.Size), was.Root)) //nolint:gosec // small
+		l.must(tlog.CheckTree(hashes, int64(newest.Size), newest.Root, int64(was.Size), was.Root))
 	}
 	if o.checkpoints = append(o.checkpoints, signed); len(o.checkpoints) > 12 {
 		i := l.rnd.IntN(12)

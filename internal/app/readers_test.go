@@ -49,13 +49,11 @@ func openAged(t *testing.T) *aged {
 		}
 	})
 	s.client = audit.NewClient(front.URL, agedKey)
-	if _, err := s.client.CreateOrganization(t.Context(), "acme", audit.OrganizationChange{Name: ptr("Acme Ltd")}); err != nil {
+	if _, err := s.client.CreateOrganization(t.Context(), "acme", audit.OrganizationChange{Name: new("Acme Ltd")}); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func (s *aged) pass(d time.Duration) { s.now.Add(int64(d)) }
 
