@@ -168,7 +168,7 @@ func (l *life) must(err error) {
 
 func (l *life) start() {
 	l.t.Helper()
-	l.cmd = exec.Command(os.Args[0], "-test.run", "^TestLifeServer$") //nolint:noctx // killed by hand
+	l.cmd = exec.Command(os.Args[0], "-test.run", "^TestLifeServer$")
 	l.cmd.Env = append(os.Environ(), lifeDir+"="+l.dir)
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
