@@ -419,3 +419,27 @@ func TestExportEvidence(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 }
+
+// TestExportErased: an export whose file went with somebody's details says so, and
+// one whose filter named them cannot be made again from here.
+func TestExportErased(t *testing.T) {
+	s := openSite(t)
+	s.record(t, "ours", s.plainEvents("door.opened", 10)...)
+	v := s.enter(t, "ours", auth.PersonManager, "u9", "Ida")
+	paths := map[string]string{}
+	for _, q := range []string{"action:door.opened", `actor.name:"Ada Lovelace"`} {
+		paths[q] = v.make(url.Values{"q": {q}, "range": {"all"}, "format": {"csv"}, "order": {"asc"}})
+		v.ended(paths[q])
+	}
+	if err := s.Exports.ForgetQueries(t.Context(), "ours", func(text string) bool { return strings.Contains(text, "Ada") }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Exports.RemoveFiles(t.Context(), "ours", "erasure_1", "entries in it were erased"); err != nil {
+		t.Fatal(err)
+	}
+	v.get(paths["action:door.opened"]).want(t, http.StatusOK, "The file was removed", "Entries in it were erased", "Make it again")
+	about := v.get(paths[`actor.name:"Ada Lovelace"`])
+	about.want(t, http.StatusOK, "The file was removed", "it named somebody whose details were erased")
+	about.wantNot(t, "Ada", "Make it again")
+	v.get("/exports").wantNot(t, "Ada")
+}

@@ -196,6 +196,10 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 		row.Order = "newest first"
 	}
 	row.who(j.Creator())
+	if j.QueryRemoved {
+		row.Filter, row.LogURL, row.Again = queryRemoved, Base+"/audit-log?range=all", nil
+		return row
+	}
 	q, err := audit.ParseQuery(j.Query)
 	if err != nil { // of an earlier build, perhaps; its text still says something
 		row.Filter, row.LogURL = j.Query, Base+"/audit-log?range=all"
@@ -207,6 +211,9 @@ func (p *pages) exportRow(r *server.Request, j *export.Job) exportRow {
 	row.Filter = q.String()
 	return row
 }
+
+// queryRemoved stands where the filter of an export stood that named somebody.
+const queryRemoved = "(not known any more: it named somebody whose details were erased)"
 
 // who names who made an export.
 func (row *exportRow) who(c export.Creator) {
