@@ -81,11 +81,23 @@ func appendObject(dst []byte, members map[string]any) ([]byte, error) {
 // compareUTF16 orders keys as RFC 8785 does. That is the order of their bytes, but
 // where characters beyond U+FFFF are.
 func compareUTF16(a, b string) int {
+	if isASCII(a) && isASCII(b) {
+		return strings.Compare(a, b)
+	}
 	beyond := func(r rune) bool { return r > 0xFFFF }
 	if strings.IndexFunc(a, beyond) < 0 && strings.IndexFunc(b, beyond) < 0 {
 		return strings.Compare(a, b)
 	}
 	return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // appendText appends a string with only what must be escaped.
@@ -94,19 +106,24 @@ func appendText(dst []byte, s string) ([]byte, error) {
 		return dst, fmt.Errorf("the text %q is not valid UTF-8", shorten(s))
 	}
 	dst = append(dst, '"')
+	plain := 0 // from here on nothing was escaped
 	for i := range len(s) {
-		switch c := s[i]; {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[plain:i]...)
+		plain = i + 1
+		switch {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case c >= 0x20:
-			dst = append(dst, c)
 		case strings.IndexByte("\b\t\n\f\r", c) >= 0:
 			dst = append(dst, '\\', "btn\x00fr"[c-'\b'])
 		default:
 			dst = fmt.Appendf(dst, `\u%04x`, c)
 		}
 	}
-	return append(dst, '"'), nil
+	return append(append(dst, s[plain:]...), '"'), nil
 }
 
 // appendNumber appends a number as ECMAScript writes the double that it is, and

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -46,14 +47,21 @@ func (e *Entry) recordWith(digest string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets := make([]any, len(e.Targets))
+	// The members are in canonical order as they stand here.
+	w := jsonWriter{b: make([]byte, 0, 512)}
+	w.text(`{"action":`, e.Action)
+	w.text(`,"actor":{"id":`, e.Actor.ID)
+	w.text(`,"type":`, e.Actor.Type)
+	w.text(`},"details":`, digest)
+	w.text(`,"id":`, e.ID)
+	w.raw(`,"occurred_at":"` + string(occurred) + `","received_at":"` + received + `","targets":[`)
 	for i, t := range e.Targets {
-		targets[i] = map[string]any{"id": t.ID, "type": t.Type}
+		w.text([]string{`{"id":`, `,{"id":`}[min(i, 1)], t.ID)
+		w.text(`,"type":`, t.Type)
+		w.raw("}")
 	}
-	return appendCanonical(nil, map[string]any{
-		"action": e.Action, "actor": map[string]any{"id": e.Actor.ID, "type": e.Actor.Type}, "details": digest, "id": e.ID,
-		"occurred_at": string(occurred), "received_at": received, "targets": targets, "version": cmp.Or(e.Version, 1),
-	})
+	w.raw(`],"version":` + strconv.Itoa(cmp.Or(e.Version, 1)) + "}")
+	return w.b, w.err
 }
 
 // millisText writes a time that has milliseconds: received_at or erased_at.
