@@ -83,7 +83,10 @@ func BenchmarkKept(b *testing.B) {
 			return err
 		}},
 		{"histogram", func() error { _, err := s.Histogram(b.Context(), "org", audit.Query{}, day); return err }},
-		{"facets", func() error { _, err := s.Facets(b.Context(), "org", audit.Query{}, audit.FieldActorID, 10); return err }},
+		{"facets", func() error {
+			_, err := s.Facets(b.Context(), "org", audit.Query{}, audit.FieldActorID, 10)
+			return err
+		}},
 		{"survey", func() error { _, err := s.Survey(b.Context(), "org", actor, 0, l.Head.Size); return err }},
 		{"first", func() error { _, err := s.First(b.Context(), "org"); return err }},
 	}
