@@ -146,7 +146,7 @@ func TestEvidenceMemory(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		most := uint64(0)
 		opts := audit.EvidenceOptions{Keys: key, Progress: func(done, _ uint64) {
-			if done%4096 == 0 {
+			if done%2048 == 0 {
 				runtime.GC() // what is in use, not what waits to be collected
 				runtime.ReadMemStats(&now)
 				most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
@@ -158,8 +158,8 @@ func TestEvidenceMemory(t *testing.T) {
 		runtime.KeepAlive(data)
 		return most
 	}
-	few, many := peak(10_000), peak(60_000)
-	t.Logf("%d KiB in use with 10,000 rows, %d KiB with 60,000", few>>10, many>>10)
+	few, many := peak(4_096), peak(20_480)
+	t.Logf("%d KiB in use with 4,096 rows, %d KiB with 20,480", few>>10, many>>10)
 	if many > few+256<<10 || many > 1<<20 {
 		t.Errorf("memory grows from %d to %d bytes", few, many)
 	}
