@@ -35,4 +35,14 @@
 // whatever apostrophes and spaces stand before, gets an apostrophe in front. So
 // the exact value is had back: of a cell that begins with an apostrophe and
 // would have been given one without it, take it off. A job may turn this off.
+//
+// # Evidence
+//
+// docs/verification.md specifies the zip. Its range is read once, in order; JSONL,
+// CSV and the tree are made of the same frames, compressed in pieces beside the
+// zip and then put into it. Of a filter that finds few entries only these are read,
+// if retention hides nothing of the range; the hashes of what lies between them
+// come from the ledger. What was written is folded into a root: when it is not the
+// one that was signed, or what was counted is not what was read, the log changed
+// meanwhile (retention, an erasure), and the export begins again a few times.
 package export
