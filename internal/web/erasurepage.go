@@ -224,6 +224,26 @@ type erasurePage struct {
 	// SubjectURL is the log of what the subject did, EntryURL that of the entry
 	// which says that the erasure is done.
 	SubjectURL, EntryURL string
+	// Mentions are holds and log streams that name the subject still.
+	Mentions []mention
+}
+
+// mention is a record that names the subject, which only people can change.
+type mention struct{ What, Path string }
+
+// mentionsOf are the records that name the subject of an erasure.
+func mentionsOf(e *erasure.Record) []mention {
+	out := make([]mention, len(e.Mentions))
+	for i, m := range e.Mentions {
+		out[i].What = m.Kind + " " + m.ID
+		switch m.Kind {
+		case "hold":
+			out[i] = mention{"Legal hold " + m.ID, holdsPath + "/" + url.PathEscape(m.ID)}
+		case "stream":
+			out[i] = mention{"Log stream " + m.ID, streamsPath + "/" + url.PathEscape(m.ID)}
+		}
+	}
+	return out
 }
 
 func (p *pages) showErasure(w http.ResponseWriter, r *server.Request) error {
@@ -233,7 +253,7 @@ func (p *pages) showErasure(w http.ResponseWriter, r *server.Request) error {
 	}
 	page := erasurePage{
 		Erasure: erasureRowOf(&record), Progress: erasureProgressOf(&record), Steps: erasureSteps(&record),
-		SubjectURL: logURL(subjectQuery(&record)), EntryURL: logURL(erasedQuery(&record)),
+		SubjectURL: logURL(subjectQuery(&record)), EntryURL: logURL(erasedQuery(&record)), Mentions: mentionsOf(&record),
 	}
 	if !record.Ended() {
 		page.Refresh = 3
@@ -329,6 +349,7 @@ func erasureSteps(e *erasure.Record) []erasureStep {
 		{erasure.StepErase, "Erase the details", "Names, metadata, addresses and browsers of every entry that has the subject as actor or target. The keys that could prove them go too."},
 		{erasure.StepForget, "Remove copies", "Files of exports, sessions, and names that the server keeps beside the log."},
 		{erasure.StepScrub, "Clear the disk", "The bytes in the server's files are written over or removed."},
+		{erasure.StepVerify, "Look again", "The log is read once more: no entry may have details of the subject, but those under legal hold."},
 		{erasure.StepConfirm, "Write it down", "An entry in this log says that it is done, how many entries it was, and for which request."},
 	}
 	at := -1 // the step under way

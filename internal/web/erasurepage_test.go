@@ -30,16 +30,18 @@ func TestErasure(t *testing.T) {
 	}
 	s.record(t, "ours", events...)
 	s.record(t, "theirs", s.plainEvents("api_key.created", 7)...)
-	_, err := s.Retention.CreateHold(t.Context(), "ours", retention.HoldSpec{Name: "Case", Query: "target:k_3", Reason: "Claim"}, retention.Key("key_1", "root"))
+	_, err := s.Retention.CreateHold(t.Context(), "ours", retention.HoldSpec{Name: "Case", Query: "target:k_3", Reason: "Claim against Quentin Unlikely"}, retention.Key("key_1", "root"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ada := s.enter(t, "ours", auth.PersonManager, "u_ada", "Ada")
+	exported := ada.make(url.Values{"q": {`actor:u_3 "Quentin Unlikely"`}, "range": {"all"}})
+	ada.ended(exported)
 	ada.get("/erasure").want(t, 200, "Nobody was erased yet")
 	ada.get("/erasure/new?subject=u_3").want(t, 200, "[u_3]", "Nothing happens before you confirm it")
 
 	review := ada.post("/erasure/new", erase("preview", " u_3 ", "reference", "DSR-214 <b>"))
-	review.want(t, 200, "Erase u_3?", "The details of 1 entry would be erased, for good", "DSR-214 <b>", "api_key.created 1", "1 entry stays as it is: a legal hold keeps it", "Erase 1 entry for good")
+	review.want(t, 200, "Erase u_3?", "The details of 1 entry would be erased, for good", "DSR-214 <b>", "api_key.created 1", "1 entry stays as it is: a legal hold keeps it", "file of 1 export will be removed", "Erase 1 entry for good")
 	ada.get("/erasure").want(t, 200, "Nobody was erased yet")
 	ada.post("/erasure/new", erase("edit", "u_3", "reference", "DSR-214")).want(t, 200, "[u_3]", "[DSR-214]")
 
@@ -69,6 +71,11 @@ func TestErasure(t *testing.T) {
 	one.wantNot(t, "Quentin")
 	grace.get("/audit-log/entries/"+found[3].ID).want(t, 200, "Quentin Unlikely")
 	grace.get("/audit-log?range=all&q=subject.erased").wantNot(t, "Quentin Unlikely u_3")
+
+	// What named the person elsewhere is gone too, or said.
+	grace.get(exported).want(t, 200, "The file was removed", "Entries in it were erased on 2026-03-02; make a new export", "it named somebody whose details were erased")
+	grace.get(exported).wantNot(t, "Make it again")
+	ada.get(at).want(t, 200, "One setting still names the person", "Legal hold hold_")
 
 	// Once more there is nothing to erase, which can be written down.
 	ada.post("/erasure/new", erase("preview", "u_3")).want(t, 200, "There is nothing to erase", "under legal hold or was erased before", "Write the request down")

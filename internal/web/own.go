@@ -55,18 +55,36 @@ func ownActions() []ownAction {
 // those whose details were erased.
 func keepingActions() []ownAction {
 	ofOrganization := []schema.Target{{Type: "organization"}}
+	ofCertificate := []schema.Target{{Type: "certificate"}}
 	ofHold := []schema.Target{{Type: "legal_hold"}}
 	return []ownAction{
 		{
 			Action: retention.ActionChanged, Description: "Someone changed how long entries are kept.", Targets: ofOrganization,
 			Metadata: textMetadata([]string{"from", "to"}, map[string]string{"from": "The policy before, in words.", "to": "The policy after."}),
 		},
-		{Action: retention.ActionApplied, Description: "Entries whose time was over were removed for good. A signed certificate says the same.", Targets: ofOrganization},
+		{
+			Action: retention.ActionApplied, Description: "Entries whose time was over were removed for good. A signed certificate says the same.", Targets: ofCertificate,
+			Metadata: numberMetadata(textMetadata([]string{"policy", "certificate"}, map[string]string{
+				"policy": "How long entries were kept, in words.", "certificate": "The id of the certificate.",
+				"oldest": "The first received_at of what was removed.", "newest": "The last.",
+			}), map[string]string{
+				"from_seq": "The first entry of the range.", "to_seq": "The first behind it.", "removed": "How many entries of the range were removed.",
+				"held": "How many stayed under legal holds.",
+			}),
+		},
 		{Action: retention.ActionHoldCreated, Description: "Someone placed a legal hold: what its filter finds stays, and cannot be erased.", Targets: ofHold, Metadata: holdMetadata()},
 		{Action: retention.ActionHoldChanged, Description: "Someone changed the name, the reason or the end of a legal hold.", Targets: ofHold, Metadata: holdMetadata()},
 		{Action: retention.ActionHoldLifted, Description: "Someone lifted a legal hold: it keeps nothing any more.", Targets: ofHold, Metadata: holdMetadata()},
 		{Action: retention.ActionHoldEnded, Description: "The end of a legal hold has come: it keeps nothing any more.", Targets: ofHold, Metadata: holdMetadata()},
-		{Action: erasure.ActionErased, Description: "The details of every entry about somebody were erased: names, metadata, addresses, browsers. The target is the id that was erased."},
+		{
+			Action: erasure.ActionErased, Description: "The details of every entry about somebody were erased: names, metadata, addresses, browsers. The target is the id that was erased.",
+			Metadata: numberMetadata(textMetadata([]string{"erasure_id"}, map[string]string{
+				"erasure_id": "The id of the erasure.", "reference": "What it was for, such as the number of a request.",
+			}), map[string]string{
+				"entries": "How many entries were erased.", "held": "How many stayed under legal holds.", "removed_exports": "How many files of exports were removed.",
+				"through_seq": "The last entry that was looked at.",
+			}),
+		},
 	}
 }
 
@@ -122,6 +140,14 @@ func streamMetadata() *schema.Property {
 			"fields": text("What was changed, by name."), "replay": text("The replay's id."), "detail": text("More about it, in words."),
 		},
 	}
+}
+
+// numberMetadata adds whole numbers to metadata.
+func numberMetadata(to *schema.Property, about map[string]string) *schema.Property {
+	for name, description := range about {
+		to.Properties[name] = &schema.Property{Type: schema.TypeInteger, Description: description}
+	}
+	return to
 }
 
 // maxAgentBytes is how much of a user agent an own entry keeps: real ones are
