@@ -57,7 +57,7 @@ func (a *attempt) add(t testing.TB, s *Store, receivedAt int64, n int) error {
 func (a *attempt) rewrite(t testing.TB, s *Store, fate func(e *event.Entry) ledger.Fate) error {
 	before := a.now()
 	after := before.clone()
-	r := after.request(0, before.Head.Size, fate)
+	r := after.request(before.Head.Size, fate)
 	got, err := s.Rewrite(t.Context(), r)
 	if err != nil { // what it has done, if it has done it
 		for _, e := range after.left {
@@ -210,7 +210,7 @@ func oneRewriteFault(t *testing.T, inject *countdown) bool {
 // gone stays gone, and all else is there.
 func TestCrashRewriting(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(rand.Uint64(), 0)) //nolint:gosec // a test
+	rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	disk := vfs.NewCrashableMem()
 	a := &attempt{states: []*rewritten{newRewritten("org")}}
 	for round := range int64(fewer(16)) {

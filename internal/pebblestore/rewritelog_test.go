@@ -60,9 +60,9 @@ func (l *rewritten) gone(first uint64) bool {
 }
 
 // rewrite has a store take entries out, and notes what is left.
-func (l *rewritten) rewrite(t testing.TB, s *Store, from, to uint64, fate func(e *event.Entry) ledger.Fate) {
+func (l *rewritten) rewrite(t testing.TB, s *Store, to uint64, fate func(e *event.Entry) ledger.Fate) {
 	t.Helper()
-	r := l.request(from, to, fate)
+	r := l.request(to, fate)
 	got, err := s.Rewrite(t.Context(), r)
 	if err != nil {
 		t.Fatalf("rewrite: %v", err)
@@ -70,9 +70,9 @@ func (l *rewritten) rewrite(t testing.TB, s *Store, from, to uint64, fate func(e
 	l.rewrote(t, r, got)
 }
 
-func (l *rewritten) request(from, to uint64, fate func(e *event.Entry) ledger.Fate) *ledger.Rewrite {
+func (l *rewritten) request(to uint64, fate func(e *event.Entry) ledger.Fate) *ledger.Rewrite {
 	return &ledger.Rewrite{
-		Organization: l.Org, From: from, To: to, ErasedAt: 1_790_000_000_000 + int64(from), Fate: fate, Sizes: l.sizes,
+		Organization: l.Org, To: to, ErasedAt: 1_790_000_000_000, Fate: fate, Sizes: l.sizes,
 	}
 }
 
@@ -247,7 +247,7 @@ func TestRewrite(t *testing.T) {
 				if rng.IntN(2) == 0 {
 					to -= to % ledger.BlockSize
 				}
-				l.rewrite(t, s, 0, to, randomFate(rng, l.Head.Size))
+				l.rewrite(t, s, to, randomFate(rng, l.Head.Size))
 				l.check(t, s)
 				if rng.IntN(2) == 0 {
 					if err := s.Close(); err != nil {
@@ -344,7 +344,7 @@ func TestDamagedMarks(t *testing.T) {
 				s := mustReopen(t, cfg)
 				l := newRewritten("org")
 				l.add(t, s, 1, storetest.MakeEvents("t", 2000))
-				l.rewrite(t, s, 0, 2000, func(e *event.Entry) ledger.Fate {
+				l.rewrite(t, s, 2000, func(e *event.Entry) ledger.Fate {
 					switch {
 					case e.Seq < 600, e.Seq >= 1100 && e.Seq < 1900, e.Seq%100 < 10:
 						return ledger.Removed

@@ -160,7 +160,7 @@ func TestScrub(t *testing.T) {
 	put(0, secret)
 	put(1, []byte("{}"))
 	pieces[string(secret[:24])] = "secret"
-	l.rewrite(t, s, 0, l.Head.Size, func(e *event.Entry) ledger.Fate {
+	l.rewrite(t, s, l.Head.Size, func(e *event.Entry) ledger.Fate {
 		if e.Seq < 300 {
 			return ledger.Removed
 		}
@@ -218,7 +218,7 @@ func TestScrubAfterSnapshot(t *testing.T) {
 	sealNow(t, s)
 	pieces := traces(t, s, "org")
 	raw, open := s.db.NewSnapshot(), s.snapshots.take(s.db)
-	l.rewrite(t, s, 0, l.Head.Size, func(*event.Entry) ledger.Fate { return ledger.Erased })
+	l.rewrite(t, s, l.Head.Size, func(*event.Entry) ledger.Fate { return ledger.Erased })
 	if err := flush(s); err != nil {
 		t.Fatal(err)
 	}
