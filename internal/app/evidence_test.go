@@ -40,7 +40,7 @@ func TestEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	const seed = 7
-	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // to be the same each time
+	random := rand.New(rand.NewPCG(seed, seed))
 	recordSome := func(n int) {
 		for n > 0 {
 			var batch []audit.Event
