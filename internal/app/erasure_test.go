@@ -235,6 +235,12 @@ func everywhere(t *testing.T, dir, text string) *person {
 		j, err := p.a.Exports.Get(ctx, "ours", p.export.ID)
 		return err == nil && j.State == export.StateReady && j.Rows > 40
 	})
+	evidence, err := p.a.Exports.Create(ctx, export.Spec{Organization: "ours", Format: export.Evidence})
+	must(err)
+	until(t, "evidence", func() bool {
+		j, err := p.a.Exports.Get(ctx, "ours", evidence.ID)
+		return err == nil && j.State == export.StateReady
+	})
 	// A session, and a link that was not opened.
 	link := func() string {
 		token, err := p.a.Signer().SignPortal(auth.Portal{
@@ -284,7 +290,7 @@ func TestErasedBytesAreGone(t *testing.T) {
 	if err == nil {
 		rec, err = a.Erasures.Wait(ctx, "ours", rec.ID)
 	}
-	if err != nil || rec.State != erasure.StateDone || rec.Erased < 43 || rec.RemovedExports != 1 {
+	if err != nil || rec.State != erasure.StateDone || rec.Erased < 43 || rec.RemovedExports != 2 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
 	look := func(when string) {
@@ -294,6 +300,9 @@ func TestErasedBytesAreGone(t *testing.T) {
 		}
 	}
 	look("while the server runs")
+	if files, err := os.ReadDir(filepath.Join(dir, "exports")); err != nil || len(files) > 0 {
+		t.Errorf("files of exports are left: %v, %v", files, err)
+	}
 
 	// Nothing that reads has any of it.
 	for _, q := range []string{text, "actor.name:*" + text, "location:" + text} {
