@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -68,9 +69,12 @@ type treeNode struct {
 
 // parseNode reads a line that is written in its one form.
 func parseNode(line []byte) (*treeNode, bool) {
-	n := new(treeNode)
-	if json.Unmarshal(line, n) != nil {
-		return nil, false
+	n := plainEntry(line)
+	if n == nil {
+		n = new(treeNode)
+		if json.Unmarshal(line, n) != nil {
+			return nil, false
+		}
 	}
 	if n.Seq == nil {
 		again := AppendEvidenceSubtree(nil, n.First, n.Level, n.Hash, n.Why)
@@ -80,6 +84,29 @@ func parseNode(line []byte) (*treeNode, bool) {
 	again, err := AppendEvidenceEntry(nil, *n.Seq, []byte(n.Record), n.Salt)
 	n.First, n.Hash = *n.Seq, LeafHash([]byte(n.Record))
 	return n, err == nil && (n.Salt == nil || len(n.Salt) == SaltBytes) && len(n.Record) <= MaxRecordBytes && bytes.Equal(again, line)
+}
+
+// plainEntry reads the line of an entry with a salt whose record has no escapes
+// but those of quotes, as nearly all have; nil for any other line. What it reads is
+// held to the one form like everything else.
+func plainEntry(line []byte) *treeNode {
+	const before, between, after = `{"seq":`, `,"record":"`, `","salt":"`
+	rest, ok := bytes.CutPrefix(line, []byte(before))
+	number, rest, found := bytes.Cut(rest, []byte(between))
+	seq, err := strconv.ParseUint(string(number), 10, 64)
+	tail := len(rest) - len(after) - base64.StdEncoding.EncodedLen(SaltBytes) - len("\"}\n")
+	if !ok || !found || err != nil || tail < 0 {
+		return nil
+	}
+	text, salt := rest[:tail], bytes.TrimPrefix(rest[tail:], []byte(after))
+	if bytes.Count(text, []byte{'\\'}) != bytes.Count(text, []byte(`\"`)) || len(salt) != len(rest)-tail-len(after) {
+		return nil
+	}
+	n := &treeNode{Seq: &seq, Record: strings.ReplaceAll(string(text), `\"`, `"`)}
+	if n.Salt, err = base64.StdEncoding.DecodeString(string(salt[:len(salt)-len("\"}\n")])); err != nil {
+		return nil
+	}
+	return n
 }
 
 // count is the number of entries below the node.
