@@ -65,4 +65,8 @@ Or try, in another terminal:
   # Prove that nothing was altered or left out
   go run ./cmd/stele verify --org %[3]s
 
+  # Take home evidence that proves itself, and check it without the server
+  go run ./cmd/stele export --org %[3]s --format evidence --output evidence.zip 'action:api_key.*'
+  go run ./cmd/stele verify evidence.zip
+
 `

@@ -99,7 +99,7 @@ func cmdEvents(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
 }
 
-// cmdFetch saves what the server answers: the proof of acme's newest entry, or
+// cmdFetch saves what the server answers: the proof of the door opened last, or
 // the verifier key: fetch FILE proof|vkey.
 func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
 	client := audit.NewClient("http://"+ts.Getenv("ADDR"), ts.Getenv("STELE_API_KEY"))
@@ -110,7 +110,8 @@ func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(key), 0o600))
 		return
 	}
-	page, err := client.Search(ctx, "acme", audit.Query{}, audit.SearchOptions{Limit: 1})
+	opened := audit.Query{Filters: []audit.Filter{{Field: audit.FieldAction, Values: []string{"door.opened"}}}}
+	page, err := client.Search(ctx, "acme", opened, audit.SearchOptions{Limit: 1})
 	ts.Check(err)
 	proof, err := client.Proof(ctx, "acme", page.Entries[0].ID)
 	ts.Check(err)
