@@ -13,12 +13,12 @@ import (
 func TestLifecycle(t *testing.T) {
 	t.Parallel()
 	t.Run("Rows", func(t *testing.T) {
-		storetest.RunLifecycle(t, func(t testing.TB) storetest.Subject {
+		storetest.RunLifecycle(t, fewer(storetest.Lives/2), func(t testing.TB) storetest.Subject {
 			return subject(t, testConfig(t, vfs.NewMem()))
 		})
 	})
 	t.Run("Blocks", func(t *testing.T) {
-		storetest.RunLifecycle(t, func(t testing.TB) storetest.Subject {
+		storetest.RunLifecycle(t, fewer(storetest.Lives/2), func(t testing.TB) storetest.Subject {
 			cfg := testConfig(t, vfs.NewMem())
 			cfg.rangeRows = 128
 			return sealingSubject(t, cfg)

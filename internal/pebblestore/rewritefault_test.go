@@ -166,6 +166,9 @@ func TestFaultsRewriting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			first, step := operations()
+			if raceEnabled {
+				step *= 8 // this script is a long one
+			}
 			for i := first; ; i += step {
 				inject := &countdown{err: mode.err, forever: mode.forever}
 				inject.left.Store(i)

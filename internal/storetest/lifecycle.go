@@ -24,8 +24,9 @@ import (
 // provably" after each step: the log checks clean; entries that remain have a
 // proof, each checkpoint ever signed is consistent with the newest, what is held
 // is there, what was erased is found by no search, what was removed is nowhere.
-// open is that of [Run].
-func RunLifecycle(t *testing.T, open func(t testing.TB) Subject) {
+// It does so with that many short logs, [Lives] if time allows, and a long one. open
+// is that of [Run].
+func RunLifecycle(t *testing.T, lives int, open func(t testing.TB) Subject) {
 	t.Helper()
 	s := suite{open: open, orgs: new(atomic.Int64)}
 	whole, subject := t, s.open(t) // a store that is opened again outlives one life
@@ -41,16 +42,16 @@ func RunLifecycle(t *testing.T, open func(t testing.TB) Subject) {
 		}
 		life.close()
 	}
-	for range shortLives {
+	for range lives {
 		seed := rand.Uint64() //nolint:gosec // a test
 		t.Run(fmt.Sprint("Seed", seed), func(t *testing.T) { live(t, seed, 0, 14) })
 	}
-	t.Run("Long", func(t *testing.T) { live(t, 5, ledger.BlockSize-700, 20) })
+	t.Run("Long", func(t *testing.T) { live(t, 5, ledger.BlockSize-700, max(4, lives/3)) })
 }
 
-// shortLives is how many short logs live through it: enough for each promise to
+// Lives is how many short logs live through it: enough for each promise to
 // be broken by some, were it not kept.
-const shortLives = 60
+const Lives = 60
 
 // lifecycle is a ledger on a store and what they must hold.
 type lifecycle struct {

@@ -59,7 +59,7 @@ func TestMemoryRewrite(t *testing.T) {
 }
 
 func TestMemoryLifecycle(t *testing.T) {
-	storetest.RunLifecycle(t, func(testing.TB) storetest.Subject {
+	storetest.RunLifecycle(t, storetest.Lives/4, func(testing.TB) storetest.Subject {
 		return storetest.Subject{Store: storetest.NewMemory()}
 	})
 }

@@ -207,7 +207,7 @@ func TestErrorsInTheirForm(t *testing.T) {
 	s := openSite(t)
 	v := s.enter(t, "ours", auth.PersonViewer, "u1", "Ada")
 	v.get("/nowhere").want(t, http.StatusNotFound, "There is nothing here", "OURS", "Audit log")
-	v.get("/retention").want(t, http.StatusForbidden, "You cannot open this", "ask an administrator", "OURS")
+	v.get("/holds").want(t, http.StatusForbidden, "You cannot open this", "ask an administrator", "OURS")
 	v.post("/audit-log", url.Values{}).want(t, http.StatusMethodNotAllowed, "OURS")
 	got := v.get("/nowhere", "Accept", "application/json")
 	if p := decode[struct{ Code string }](t, got); p.Code != "not_found" || got.Header().Get("Content-Type") != "application/problem+json" {
