@@ -149,7 +149,7 @@ func TestLife(t *testing.T) {
 		}
 		l.record(org, 8)
 	}
-	end := time.Now().Add(45 * time.Second)
+	end := time.Now().Add(20 * time.Second)
 	for time.Now().Before(end) && !t.Failed() {
 		l.step()
 		for org := range l.orgs {
