@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,9 +196,10 @@ func TestRetentionOfBatch(t *testing.T) {
 		{"action:user.viewed", "action:user.viewed", nil, Skip{From: 2, To: 5, Events: 2, Reason: reasonLost}},
 	} {
 		kept(t, func(t *testing.T, s *Streams, w *keepWorld, sc *script) {
-			broken := true
+			var broken atomic.Bool // read by the follower
+			broken.Store(true)
 			sc.answer(func(context.Context, *sink.Batch) error {
-				if broken {
+				if broken.Load() {
 					return sink.Errorf(sink.Retry, "", "later")
 				}
 				return nil
@@ -213,7 +215,7 @@ func TestRetentionOfBatch(t *testing.T) {
 			w.due(t, tt.due)
 			time.Sleep(time.Hour) // and again, without
 			tried := len(sc.batches())
-			broken = false
+			broken.Store(false)
 			time.Sleep(time.Hour)
 			if len(first) != 1 || tried < 3 {
 				t.Fatalf("%d attempts at first, %d until it works", len(first), tried)
