@@ -128,15 +128,11 @@ type erasureList struct {
 }
 
 func (a *api) listErasures(w http.ResponseWriter, r *server.Request) error {
-	p, err := parseParams(r, "limit", "cursor")
+	cursor, limit, err := parsePage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := p.limit(defaultList)
-	if err != nil {
-		return err
-	}
-	list, more, err := a.Erasures.List(r.Context(), r.Org(), p.text("cursor"), limit)
+	list, more, err := a.Erasures.List(r.Context(), r.Org(), cursor, limit)
 	if err != nil {
 		return err
 	}

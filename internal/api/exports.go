@@ -148,15 +148,11 @@ type exportList struct {
 }
 
 func (a *api) listExports(w http.ResponseWriter, r *server.Request) error {
-	p, err := parseParams(r, "limit", "cursor")
+	cursor, limit, err := parsePage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := p.limit(defaultList)
-	if err != nil {
-		return err
-	}
-	jobs, more, err := a.Exports.List(r.Context(), r.Org(), strings.TrimPrefix(p.text("cursor"), exportPrefix), limit)
+	jobs, more, err := a.Exports.List(r.Context(), r.Org(), strings.TrimPrefix(cursor, exportPrefix), limit)
 	if err != nil {
 		return err
 	}

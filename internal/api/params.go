@@ -89,6 +89,17 @@ func (p params) limit(standard int) (int, error) {
 	return n, nil
 }
 
+// parsePage reads the query of a list that takes nothing else: the cursor, "" at
+// its beginning, and the most that a page of it has.
+func parsePage(r *server.Request) (cursor string, limit int, err error) {
+	p, err := parseParams(r, "limit", "cursor")
+	if err != nil {
+		return "", 0, err
+	}
+	limit, err = p.limit(defaultList)
+	return p.text("cursor"), limit, err
+}
+
 // flag returns a parameter that is true or false, false when it is not there.
 func (p params) flag(name string) (bool, error) {
 	switch p.text(name) {

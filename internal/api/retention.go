@@ -163,15 +163,11 @@ type certificateList struct {
 }
 
 func (a *api) listCertificates(w http.ResponseWriter, r *server.Request) error {
-	p, err := parseParams(r, "limit", "cursor")
+	cursor, limit, err := parsePage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := p.limit(defaultList)
-	if err != nil {
-		return err
-	}
-	list, more, err := a.Retention.Certificates(r.Context(), r.Org(), p.text("cursor"), limit)
+	list, more, err := a.Retention.Certificates(r.Context(), r.Org(), cursor, limit)
 	if err != nil {
 		return err
 	}

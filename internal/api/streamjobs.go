@@ -144,16 +144,12 @@ type deliveryList struct {
 }
 
 func (a *api) listDeliveries(w http.ResponseWriter, r *server.Request) error {
-	p, err := parseParams(r, "limit", "cursor")
+	cursor, limit, err := parsePage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := p.limit(defaultList)
-	if err != nil {
-		return err
-	}
-	before, err := strconv.ParseUint(p.text("cursor"), 10, 64)
-	if err != nil && p.has("cursor") {
+	before, err := strconv.ParseUint(cursor, 10, 64)
+	if err != nil && cursor != "" {
 		return audit.FieldErrorf(audit.CodeInvalidCursor, "cursor", "is not one that a list gave")
 	}
 	all, err := a.Streams.Deliveries(r.Context(), r.Org(), r.PathValue("id"), audit.MaxQueryLimit)
@@ -162,7 +158,7 @@ func (a *api) listDeliveries(w http.ResponseWriter, r *server.Request) error {
 	}
 	out := deliveryList{Deliveries: []deliveryAnswer{}}
 	for i := range all {
-		if p.has("cursor") && all[i].Number >= before {
+		if cursor != "" && all[i].Number >= before {
 			continue
 		}
 		if out.HasMore = len(out.Deliveries) == limit; out.HasMore {
@@ -182,15 +178,11 @@ type deadLetterList struct {
 }
 
 func (a *api) listDeadLetters(w http.ResponseWriter, r *server.Request) error {
-	p, err := parseParams(r, "limit", "cursor")
+	cursor, limit, err := parsePage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := p.limit(defaultList)
-	if err != nil {
-		return err
-	}
-	after, err := deadCursor(p.text("cursor"))
+	after, err := deadCursor(cursor)
 	if err != nil {
 		return err
 	}
