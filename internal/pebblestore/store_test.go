@@ -68,11 +68,6 @@ func TestStoreOnDisk(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, testConfig(t, nil)) })
 }
 
-func TestStoreInMemory(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(t testing.TB) storetest.Subject { return subject(t, testConfig(t, vfs.NewMem())) })
-}
-
 // TestRewriteSuite is the suite over taking entries out, also with small blocks.
 func TestRewriteSuite(t *testing.T) {
 	t.Parallel()
