@@ -193,7 +193,7 @@ func TestPortalLink(t *testing.T) {
 	if got := page(link); got.Code != http.StatusSeeOther || got.Header().Get("Location") != "/settings/security/audit-log" {
 		t.Errorf("the link opens %d\n%s", got.Code, got.Body)
 	}
-	if got := page(link); got.Code != http.StatusConflict || !strings.Contains(got.Body.String(), "already used") {
+	if got := page(page(link).Header().Get("Location")); got.Code != http.StatusConflict || !strings.Contains(got.Body.String(), "already used") {
 		t.Errorf("the used link opens %d\n%s", got.Code, got.Body)
 	}
 	altered := link[:len(link)-4] + "AAAA"

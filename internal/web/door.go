@@ -2,9 +2,12 @@ package web
 
 import (
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"time"
 
+	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/server"
 )
@@ -22,6 +25,7 @@ func (p *pages) doorRoutes() []server.Route {
 		{Name: "portal.launch", Method: http.MethodGet, Pattern: LaunchPath, Access: auth.Public(), Handler: p.launch},
 		{Name: "home", Method: http.MethodGet, Pattern: Base, Access: auth.Person(), Handler: p.home},
 		{Name: "home.slash", Method: http.MethodGet, Pattern: Base + "/{$}", Access: auth.Person(), Handler: p.home},
+		{Name: "portal.spent", Method: http.MethodGet, Pattern: spentPath, Access: auth.Public(), Handler: p.spent},
 		post("sign_out", "sign-out", auth.Person(), p.signOut),
 	}
 	if p.Demo != nil {
@@ -47,10 +51,30 @@ func (p *pages) launch(w http.ResponseWriter, r *server.Request) error {
 		return nil
 	}
 	cookie, session, err := p.Sessions.Redeem(r.Context(), token)
+	if code := codeOf(err); code == audit.CodeConflict || code == audit.CodeGone {
+		return p.goTo(w, r, path.Base(spentPath), url.Values{"token": {token}, "why": {string(code)}})
+	}
 	if err != nil {
 		return err
 	}
 	return p.enter(w, r, cookie, session)
+}
+
+// spentPath is where a link leads that was used or has expired. It is below Base,
+// where browsers send the session's cookie, so that whoever opens a link twice can
+// go on with the session that they have.
+const spentPath = Base + "/link"
+
+// spent says what is the matter with such a link. It opens nothing.
+func (p *pages) spent(_ http.ResponseWriter, r *server.Request) error {
+	params := r.URL.Query()
+	if _, err := p.Signer.VerifyPortal(params.Get("token")); err != nil {
+		return err
+	}
+	if params.Get("why") == string(audit.CodeGone) { // before its time, such as for somebody who was erased
+		return audit.Errorf(audit.CodeGone, "this link does not work any more: ask for a new one")
+	}
+	return audit.Errorf(audit.CodeConflict, "this link was used already: each link opens once")
 }
 
 // fetchesAhead says that a browser fetches a page that nobody asked for yet.
@@ -82,28 +106,33 @@ func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s
 	// than the server's.
 	c.MaxAge = int(s.CookieLife().Sub(p.Now()) / time.Second)
 	http.SetCookie(w, c)
-	page := "audit-log"
+	return p.goTo(w, r, firstPage(s), url.Values{})
+}
+
+// firstPage is the page that a session was made for.
+func firstPage(s *auth.Session) string {
 	switch {
 	case s.Intent == auth.IntentExports:
-		page = "exports"
+		return "exports"
 	case s.Intent == auth.IntentLogStreams && s.Manager():
-		page = "log-streams" // which viewers may not see: they get the log
+		return "log-streams" // which viewers may not see: they get the log
 	}
-	return p.goTo(w, r, page)
+	return "audit-log"
 }
 
 // home leads to the first page.
 func (p *pages) home(w http.ResponseWriter, r *server.Request) error {
-	return p.goTo(w, r, "audit-log")
+	return p.goTo(w, r, "audit-log", url.Values{})
 }
 
-// goTo leads to a page, in the mode that was asked for.
-func (p *pages) goTo(w http.ResponseWriter, r *server.Request, page string) error {
-	target := Base + "/" + page
+// goTo leads to a page with parameters, in the mode that was asked for.
+func (p *pages) goTo(w http.ResponseWriter, r *server.Request, page string, query url.Values) error {
 	if r.URL.Query().Get("embed") == "1" {
-		target += "?embed=1"
+		query.Set("embed", "1")
 	}
-	http.Redirect(w, r.Request, target, http.StatusSeeOther)
+	target := url.URL{Path: Base + "/" + page, RawQuery: query.Encode()}
+	p.protect(w.Header())
+	http.Redirect(w, r.Request, target.String(), http.StatusSeeOther)
 	return nil
 }
 

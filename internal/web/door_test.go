@@ -109,6 +109,12 @@ func TestLinksThatDoNotOpen(t *testing.T) {
 	refused := func(target string, status int, back bool, texts ...string) {
 		t.Helper()
 		got := s.open(t, "GET", target)
+		if to := got.Header().Get("Location"); status == 409 || status == 410 {
+			if got.Code != http.StatusSeeOther || got.cookie(t, server.SessionCookie) != nil {
+				t.Errorf("%v: leads to %d %q", texts, got.Code, to)
+			}
+			got = s.open(t, "GET", to)
+		}
 		got.want(t, status, append(texts, "Request id "+got.Header().Get("X-Request-ID"))...)
 		if strings.Contains(got.text, `href="https://app.example.com/settings"`) != back {
 			t.Errorf("%v: way back %v, want %v", texts, !back, back)
@@ -116,8 +122,8 @@ func TestLinksThatDoNotOpen(t *testing.T) {
 		if got.cookie(t, server.SessionCookie) != nil {
 			t.Errorf("%v: sets a session", texts)
 		}
-		if strings.Contains(got.text, "OURS") {
-			t.Errorf("%v: names the organization", texts)
+		if strings.Contains(got.text, "OURS") || strings.Contains(got.text, "Continue to") {
+			t.Errorf("%v: names the organization, or leads on", texts)
 		}
 	}
 	used, late, gone := s.link(t, nil), s.link(t, nil), s.link(t, func(p *auth.Portal) { p.Organization = "theirs" })
@@ -138,6 +144,47 @@ func TestLinksThatDoNotOpen(t *testing.T) {
 	s.pass(time.Hour)
 	if got := s.open(t, "GET", hostile); strings.Contains(got.text, "javascript:") {
 		t.Errorf("the way back runs: %s", got.text)
+	}
+}
+
+// TestSpentLinkLeadsOn holds that whoever has a session of the organization goes on
+// with it when they open its link again, and nobody else.
+func TestSpentLinkLeadsOn(t *testing.T) {
+	s := openSite(t)
+	used := s.link(t, func(p *auth.Portal) { p.Intent = auth.IntentExports })
+	first := &visitor{t: t, site: s, cookie: s.open(t, "GET", used).cookie(t, server.SessionCookie).Value}
+	again := func(v *visitor, link string) page {
+		t.Helper()
+		got := s.open(t, "GET", link) // the cookie is not sent there
+		got.want(t, http.StatusSeeOther)
+		return v.get(strings.TrimPrefix(got.Header().Get("Location"), web.Base))
+	}
+	got := again(first, used+"&embed=1")
+	got.want(t, http.StatusConflict, "This link was already used", "You need no new one: the audit log is open in this browser, as Ada.", "Continue to the exports")
+	if !strings.Contains(got.text, `href="/settings/security/exports"`) || !strings.Contains(got.text, `class="embed"`) {
+		t.Errorf("leads elsewhere: %s", got.text)
+	}
+	if got.cookie(t, server.SessionCookie) != nil {
+		t.Error("a used link makes a session")
+	}
+	stranger := s.enter(t, "theirs", auth.PersonManager, "u9", "Zed")
+	ended := s.enter(t, "ours", auth.PersonViewer, "u2", "Bo")
+	if err := s.people.End(t.Context(), ended.cookie); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []*visitor{stranger, ended, {t: t, site: s}} {
+		got := again(v, used)
+		got.want(t, http.StatusConflict, "This link was already used", "it makes a new link")
+		got.wantNot(t, "Continue to", "OURS", "THEIRS", "Zed", "Bo")
+	}
+	late := s.link(t, nil)
+	s.pass(5 * time.Minute)
+	again(first, late).want(t, http.StatusGone, "This link has expired", "Continue to the exports")
+	again(stranger, late).wantNot(t, "Continue to", "THEIRS")
+	for _, path := range []string{"/link", "/link?token=x", "/link?token=" + strings.TrimPrefix(late, web.LaunchPath+"?token=") + "A"} {
+		got := first.get(path)
+		got.want(t, http.StatusForbidden, "This link does not work")
+		got.wantNot(t, "Continue to", "OURS")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/auth"
 	"github.com/stelehq/stele/internal/server"
 )
 
@@ -18,7 +19,10 @@ type notice struct {
 	// Back leads to the product, and Retry asks for the same page again; ""
 	// when there is no way.
 	Back, Retry string
-	RequestID   string
+	// Continue leads to the page that the person's session was made for; nil
+	// when there is none.
+	Continue  *logLink
+	RequestID string
 }
 
 // product is what to call the product.
@@ -31,25 +35,35 @@ func (p *pages) fail(w http.ResponseWriter, r *server.Request, f server.Failure)
 		server.Problem(w, r, f)
 		return
 	}
+	p.recognize(r)
 	n := p.noticeOf(r, f.Error)
 	n.RequestID, n.Back = r.ID, p.wayBack(r)
 	if f.Status >= http.StatusInternalServerError && r.Method == http.MethodGet {
 		n.Retry = r.URL.RequestURI()
 	}
-	p.recognize(r)
 	if err := p.show(w, r, "notice", view{Title: n.Heading, Status: f.Status, Data: n}); err != nil {
 		http.Error(w, n.Heading, f.Status)
 	}
 }
 
-// recognize finds the session of someone who asked for a page that is not there,
-// so that they can go on from it.
+// recognize finds the session of someone who asked for a page that is not there, or
+// opened a link of their log again, so that they can go on from it.
 func (p *pages) recognize(r *server.Request) {
-	if r.Session != nil || r.Route != nil {
+	var only string // the organization that it must be of; "" for any
+	switch {
+	case r.Session != nil:
+		return
+	case isSpent(r):
+		portal, err := p.Signer.VerifyPortal(r.URL.Query().Get("token"))
+		if err != nil && codeOf(err) != audit.CodeGone {
+			return
+		}
+		only = portal.Organization
+	case r.Route != nil:
 		return
 	}
 	s, err := p.Sessions.Get(r.Context(), server.SessionOf(r.Request))
-	if err != nil {
+	if err != nil || only != "" && s.Organization != only {
 		return
 	}
 	o, err := p.Catalog.Organization(r.Context(), s.Organization)
@@ -59,10 +73,18 @@ func (p *pages) recognize(r *server.Request) {
 	r.Session, r.Organization = s, o
 }
 
+// isSpent says that a link led here that opened nothing.
+func isSpent(r *server.Request) bool { return r.Route != nil && r.Route.Pattern == spentPath }
+
+// isLink says that the address has the token of a link.
+func isLink(r *server.Request) bool {
+	return isSpent(r) || r.Route != nil && r.Route.Pattern == LaunchPath
+}
+
 // wayBack is where the person came from: the product's address in the session,
 // also one that has ended, or in the link, also one that is good no more.
 func (p *pages) wayBack(r *server.Request) string {
-	if r.Route != nil && r.Route.Pattern == LaunchPath {
+	if isLink(r) {
 		portal, err := p.Signer.VerifyPortal(r.URL.Query().Get("token"))
 		if code := codeOf(err); err == nil || code == audit.CodeGone {
 			return safeURL(portal.ReturnURL)
@@ -74,8 +96,8 @@ func (p *pages) wayBack(r *server.Request) string {
 
 // noticeOf is what to say about an error.
 func (p *pages) noticeOf(r *server.Request, err *audit.Error) notice {
-	if r.Route != nil && r.Route.Pattern == LaunchPath {
-		if n, ok := p.linkNotice(err.Code); ok {
+	if isLink(r) {
+		if n, ok := p.linkNotice(r, err.Code); ok {
 			return n
 		}
 	}
@@ -109,7 +131,10 @@ func (p *pages) newLink() string {
 }
 
 // linkNotice is what to say about a link that did not open.
-func (p *pages) linkNotice(code audit.Code) (notice, bool) {
+func (p *pages) linkNotice(r *server.Request, code audit.Code) (notice, bool) {
+	if r.Session != nil && (code == audit.CodeGone || code == audit.CodeConflict) {
+		return spentNotice(r.Session, code), true
+	}
 	give := "If you have no access there, ask an administrator of your organization: links are made for one person, who must not pass them on."
 	switch code {
 	case audit.CodeGone:
@@ -131,6 +156,29 @@ func (p *pages) linkNotice(code audit.Code) (notice, bool) {
 		}}, true
 	}
 	return notice{}, false
+}
+
+// spentNotice is what to say about a link that was used or has expired to whoever
+// has a session of its organization in this browser, and so needs no link.
+func spentNotice(s *auth.Session, code audit.Code) notice {
+	open := "You need no new one: the audit log is open in this browser"
+	if s.PersonName != "" {
+		open += ", as " + s.PersonName
+	}
+	page := firstPage(s)
+	words := map[string]string{"audit-log": "audit log", "exports": "exports", "log-streams": "log streams"}
+	n := notice{Continue: &logLink{Text: "Continue to the " + words[page], URL: Base + "/" + page}}
+	if code == audit.CodeGone {
+		n.Heading = "This link has expired"
+		n.Advice = []string{"A link must be opened within minutes, so that an old one is worth nothing to whoever finds it.", open + "."}
+		return n
+	}
+	n.Heading = "This link was already used"
+	n.Advice = []string{
+		"Each link opens once. " + open + ".",
+		"If it was not you who opened the link, tell an administrator: the audit log shows who did.",
+	}
+	return n
 }
 
 func (p *pages) forbidden(err *audit.Error) notice {

@@ -1,5 +1,5 @@
 // Getting in, and out again.
-import { test, expect, main, another, full, empty } from '../stele.mjs';
+import { test, expect, main, another, full, empty, accessible, contained, picture } from '../stele.mjs';
 
 const heading = (page) => page.getByRole('heading', { level: 1 });
 const sessions = async (context) => (await context.cookies(main.url + '/settings/security/audit-log')).filter((cookie) => cookie.name === 'stele_session');
@@ -39,6 +39,25 @@ test.describe('what does not open', () => {
     await expect(other.getByText('it makes a new link')).toBeVisible();
     expect(await sessions(other.context())).toEqual([]);
     await other.context().close();
+  });
+
+  test('a link opened again where it was opened leads on to the log', async ({ page }) => {
+    const link = await main.link(empty);
+    await page.goto(link);
+    await expect(page).toHaveURL(log);
+    const res = await page.goto(link);
+    expect(res.status()).toBe(409);
+    await expect(heading(page)).toHaveText('This link was already used');
+    await accessible(page);
+    for (const [width, colorScheme] of [[1280, 'light'], [360, 'dark']]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme });
+      await picture(page, `link-used-again-${width}-${colorScheme}`);
+      await contained(page);
+    }
+    await page.getByRole('link', { name: 'Continue to the audit log' }).click();
+    await expect(page).toHaveURL(log);
+    await expect(page.getByRole('banner')).toContainText('Ada Tester');
   });
 
   test('an altered link', async ({ page, context }) => {
