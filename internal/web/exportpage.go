@@ -42,6 +42,7 @@ func (p *pages) exportRoutes() []server.Route {
 		get("page.export", "exports/{id}", person, p.showExport),
 		get("page.export.status", "exports/{id}/status", person, p.exportStatus),
 		get("page.export.file", "exports/{id}/file", person, p.exportFile),
+		post("page.export.cancel", "exports/{id}/cancel", person, p.cancelExport),
 	}
 }
 
@@ -50,6 +51,8 @@ type exportsPage struct {
 	// Form is the new export; nil when none is being made.
 	Form    *exportForm
 	Exports []exportRow
+	// Said is what the form before led here to say.
+	Said string
 	// Later says that the page is not the first; Older leads to the next.
 	Later bool
 	Older string
@@ -75,6 +78,9 @@ func (p *pages) exports(w http.ResponseWriter, r *server.Request, form *exportFo
 		return err
 	}
 	page := exportsPage{Form: form, Later: after != ""}
+	if r.URL.Query().Get("done") == "canceled" {
+		page.Said = "The export is canceled. There is no file of it."
+	}
 	for i := range jobs {
 		page.Exports = append(page.Exports, p.exportRow(r, &jobs[i]))
 	}
@@ -191,6 +197,8 @@ type exportPage struct {
 	// Refresh is how often a browser without scripts asks again, in seconds; 0
 	// once there is nothing to wait for.
 	Refresh int
+	// Cancel says that it is for this person to cancel.
+	Cancel bool
 }
 
 func (p *pages) showExport(w http.ResponseWriter, r *server.Request) error {
@@ -204,7 +212,7 @@ func (p *pages) showExport(w http.ResponseWriter, r *server.Request) error {
 func (p *pages) exportPage(w http.ResponseWriter, r *server.Request, job *export.Job, status int) error {
 	page := exportPage{Export: p.exportRow(r, job), Progress: progressOf(job)}
 	if !job.Ended() {
-		page.Refresh = 2
+		page.Refresh, page.Cancel = 2, mayCancel(r.Session, job)
 	}
 	return p.show(w, r, "export", view{
 		Title: "Export", Section: "exports", Status: status, Data: page, Scripts: []string{"js/export.js", "js/copy.js"},
@@ -219,6 +227,38 @@ func (p *pages) exportStatus(w http.ResponseWriter, r *server.Request) error {
 	}
 	p.protect(w.Header())
 	return server.WriteJSON(w, http.StatusOK, progressOf(&job))
+}
+
+// cancelExport stops an export that is not done. It is on record before it
+// happens.
+func (p *pages) cancelExport(w http.ResponseWriter, r *server.Request) error {
+	job, err := p.findExport(r)
+	if err != nil {
+		return err
+	}
+	if job.Ended() { // meanwhile: there is a file, or why there is none
+		p.lead(w, r, exportPath(&job))
+		return nil
+	}
+	if !mayCancel(r.Session, &job) {
+		return audit.Errorf(audit.CodeForbidden, "only who made an export, and managers, may cancel it")
+	}
+	e := p.personEvent(r, actionExportCanceled)
+	e.Targets = []audit.Target{exportTarget(&job)}
+	if err := p.record(r, e); err != nil {
+		return err
+	}
+	if err := p.Exports.Cancel(r.Context(), job.Organization, job.ID); err != nil {
+		return err
+	}
+	p.lead(w, r, exportsPath+"?done=canceled")
+	return nil
+}
+
+// mayCancel says whether an export is for the person of a session to cancel.
+func mayCancel(s *auth.Session, j *export.Job) bool {
+	by, me := j.Creator(), creatorOf(s)
+	return s.Manager() || by.Type == me.Type && by.ID == me.ID
 }
 
 // exportFile sends the file of an export, whole or the part that is asked for. A

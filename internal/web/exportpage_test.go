@@ -443,3 +443,59 @@ func TestExportErased(t *testing.T) {
 	about.wantNot(t, "Ada", "Make it again")
 	v.get("/exports").wantNot(t, "Ada")
 }
+
+// TestExportCancel holds that whoever made an export can cancel it, and managers;
+// nobody else, and only as long as it is not done.
+func TestExportCancel(t *testing.T) {
+	s := openSite(t)
+	s.record(t, "ours", s.plainEvents("api_key.created", 20)...)
+	reached, goOn := s.hold(t)
+	ada := s.enter(t, "ours", auth.PersonViewer, "u_ada", "Ada")
+	bo := s.enter(t, "ours", auth.PersonViewer, "u_bo", "Bo")
+	boss := s.enter(t, "ours", auth.PersonManager, "u_boss", "Boss")
+	stranger := s.enter(t, "theirs", auth.PersonManager, "u_ada", "Ada")
+	button := func(v *visitor, path string) bool {
+		return strings.Contains(v.get(path).text, `action="`+web.Base+path+`/cancel"`)
+	}
+
+	for i, v := range []*visitor{ada, boss} {
+		path := ada.make(url.Values{})
+		<-reached
+		if !button(v, path) || button(bo, path) {
+			t.Error("the button is for who made it, and managers")
+		}
+		bo.post(path+"/cancel", url.Values{}).want(t, http.StatusForbidden, "Only who made an export, and managers, may cancel it.")
+		stranger.post(path+"/cancel", url.Values{}).want(t, http.StatusNotFound)
+		forged := &visitor{t: t, site: s, cookie: v.cookie, csrf: "of-another-session"}
+		forged.post(path+"/cancel", url.Values{}).want(t, http.StatusForbidden, "This form is out of date")
+		if st := decode[status](t, v.get(path+"/status")); st.Ended {
+			t.Fatalf("it has ended: %+v", st)
+		}
+		got := v.post(path+"/cancel", url.Values{})
+		if to := got.Header().Get("Location"); got.Code != http.StatusSeeOther || to != web.Base+"/exports?done=canceled" {
+			t.Fatalf("leads to %d %s", got.Code, to)
+		}
+		v.get("/exports?done=canceled").want(t, http.StatusOK, "The export is canceled. There is no file of it.", "No exports yet")
+		v.get(path).want(t, http.StatusNotFound)
+		v.post(path+"/cancel", url.Values{}).want(t, http.StatusNotFound)
+		found := s.recorded(t, "ours", "audit_log.export_canceled")
+		if len(found) != i+1 || found[i].Actor.Name != []string{"Ada", "Boss"}[i] || found[i].Targets[0].ID != strings.TrimPrefix(path, "/exports/") {
+			t.Fatalf("recorded %+v", found)
+		}
+	}
+
+	done := ada.make(url.Values{})
+	<-reached
+	goOn(nil)
+	ada.ended(done)
+	if button(ada, done) {
+		t.Error("a file that is ready can be canceled")
+	}
+	if got := ada.post(done+"/cancel", url.Values{}); got.Header().Get("Location") != web.Base+done {
+		t.Errorf("too late: leads to %d %s", got.Code, got.Header().Get("Location"))
+	}
+	ada.get(done).want(t, http.StatusOK, "The file is ready")
+	if found := s.recorded(t, "ours", "audit_log.export_canceled"); len(found) != 2 {
+		t.Errorf("recorded %+v", found)
+	}
+}

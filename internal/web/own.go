@@ -24,6 +24,7 @@ const (
 	actionOpened           = "audit_log.opened"
 	actionExported         = "audit_log.exported"
 	actionExportDownloaded = "audit_log.export_downloaded"
+	actionExportCanceled   = "audit_log.export_canceled"
 )
 
 // ownAction describes an action that this server records by itself, for the
@@ -48,6 +49,7 @@ func ownActions() []ownAction {
 		{Action: actionOpened, Description: "Someone looked at the audit log. Recorded at most once an hour for each person."},
 		{Action: actionExported, Description: "Someone asked for an export of the audit log.", Targets: ofExport, Metadata: exportedMetadata()},
 		{Action: actionExportDownloaded, Description: "Someone downloaded the file of an export. Recorded once an hour, also when it is fetched in parts.", Targets: ofExport},
+		{Action: actionExportCanceled, Description: "Someone canceled an export before it was done. There is no file.", Targets: ofExport},
 	}, slices.Concat(streamActions(), keepingActions())...)
 }
 

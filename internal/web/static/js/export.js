@@ -7,6 +7,13 @@ if (form) watchForm(form);
 const running = document.querySelector("[data-export-status]");
 if (running) follow(running);
 
+// Twice sent, the second would find nothing to cancel any more.
+document.querySelector("[data-once]")?.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  else event.target.dataset.sent = "yes";
+});
+addEventListener("pageshow", () => delete document.querySelector("[data-once]")?.dataset.sent);
+
 // part fetches a page of this server and returns the part of it that a selector
 // names.
 async function part(url, selector, signal) {

@@ -61,6 +61,40 @@ test.describe('with progress', () => {
   });
 });
 
+test.describe('while it runs', () => {
+  for (const javaScriptEnabled of [true, false]) {
+    test.describe(javaScriptEnabled ? 'with scripts' : 'without scripts', () => {
+      test.use({ javaScriptEnabled });
+
+      test('an export can be canceled', async ({ page, enter }) => {
+        const org = await main.organization('Regretting Ltd', [event(), event()]);
+        await main.holdExports(org, 0);
+        await enter(org, { at: exports_ });
+        await page.getByRole('link', { name: 'Make the first export' }).click();
+        await page.getByRole('button', { name: 'Make export' }).click();
+        await expect(page.getByRole('heading', { name: /^(Waiting|Running), 0 %$/ })).toBeVisible();
+        const address = page.url();
+        if (javaScriptEnabled) {
+          for (const [width, colorScheme] of [[1280, 'light'], [360, 'dark']]) {
+            await page.setViewportSize({ width, height: 900 });
+            await page.emulateMedia({ colorScheme });
+            await picture(page, `export-cancel-${width}-${colorScheme}`);
+            await contained(page);
+          }
+          await page.getByRole('button', { name: 'Cancel the export' }).press('Enter');
+        } else {
+          await page.getByRole('button', { name: 'Cancel the export' }).click();
+        }
+        await expect(page.getByText('The export is canceled. There is no file of it.')).toBeVisible();
+        await expect(page.getByRole('heading', { name: 'No exports yet' })).toBeVisible();
+        if (javaScriptEnabled) await picture(page, 'export-canceled-360-dark');
+        expect((await page.request.get(address)).status()).toBe(404);
+        expect((await main.entries(org, 'action:audit_log.export_canceled')).map((entry) => entry.actor.id)).toEqual(['u_tester']);
+      });
+    });
+  }
+});
+
 test('a JSON file holds each entry as the API has it', async ({ page, enter }) => {
   const org = await main.organization('Exporting Ltd', Array.from({ length: 30 }, (_, i) => event({ targets: [{ type: 'api_key', id: `k_${i}`, name: `key ${i}` }] })));
   await enter(org, { at: exports_, person: { id: 'u_tester', name: 'Ada Tester' } });
