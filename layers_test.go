@@ -154,6 +154,7 @@ var layers = []layer{
 		pkg:     "internal/erasure",
 		why:     "takes a person out of a log and out of what the server keeps beside it; resumable, so that it is whole or goes on",
 		imports: []string{"audit", "internal/event", "internal/ledger", "internal/search", "internal/catalog"},
+		inTests: []string{"internal/pebblestore"}, // its search finds whom to erase
 	},
 	{
 		pkg:     "internal/retention",

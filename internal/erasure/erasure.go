@@ -7,8 +7,9 @@
 // server left goes on with the step it was at, on the next start and without
 // help. It ends with one entry in the log, subject.erased, and no more than one.
 //
-// Entries are found by reading all that the store has of the log, those included
-// that are past their time and hidden; what a legal hold keeps is left as it is
+// Entries are found by the store's own search, so that what has nothing of the
+// person is not read, in all that the store has of the log: those that are past
+// their time and hidden are among them; what a legal hold keeps is left as it is
 // and counted. Entries that are recorded while the erasure runs are found too,
 // until a pass over the log finds none.
 package erasure
@@ -64,9 +65,13 @@ type Log interface {
 	Append(ctx context.Context, b *ledger.Batch) (ledger.Result, error)
 }
 
-// Store yields the entries whose bytes are there; see [ledger.Store].
+// Store finds entries.
 type Store interface {
-	Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error]
+	// ScanStored yields, in seq order, the entries that match, have from ≤ seq < to
+	// and whose bytes are there: those that are erased, or past their time and
+	// hidden, are among them. An entry is valid until the next one. What cannot
+	// be read and may match ends the sequence with an error.
+	ScanStored(ctx context.Context, org string, q audit.Query, from, to uint64) iter.Seq2[*event.Entry, error]
 }
 
 // Exports keeps files with entries.

@@ -597,9 +597,9 @@ type faultyKV struct {
 // damaged is a store that cannot read the entry 1.
 type damaged struct{ *storetest.Memory }
 
-func (d damaged) Read(ctx context.Context, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
+func (d damaged) ScanStored(ctx context.Context, org string, q audit.Query, from, to uint64) iter.Seq2[*event.Entry, error] {
 	return func(yield func(*event.Entry, error) bool) {
-		for e, err := range d.Memory.Read(ctx, org, from, to) {
+		for e, err := range d.Memory.ScanStored(ctx, org, q, from, to) {
 			if err == nil && e.Seq == 1 {
 				yield(nil, damage{})
 				return

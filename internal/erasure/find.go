@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -36,6 +37,26 @@ func (s *subject) concerns(e *event.Entry) bool {
 		return true
 	}
 	return slices.ContainsFunc(e.Targets, func(p event.Party) bool { return s.is(&p) }) && !s.own[e.Seq]
+}
+
+// entries yields the entries with from ≤ seq < to that name the subject, each once:
+// those whose actor has the id, then those of which a target alone has it.
+func (s *subject) entries(ctx context.Context, store Store, org string, from, to uint64) iter.Seq2[*event.Entry, error] {
+	return func(yield func(*event.Entry, error) bool) {
+		for _, field := range []audit.Field{audit.FieldActorID, audit.FieldTargetID} {
+			q := audit.Query{Filters: []audit.Filter{{Field: field, Values: []string{string(s.id)}}}}
+			for e, err := range store.ScanStored(ctx, org, q, from, to) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				again := field == audit.FieldTargetID && bytes.Equal(e.Actor.ID, s.id)
+				if !again && s.concerns(e) && !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // subjectOf is the subject of a request, with what earlier erasures of the
@@ -75,8 +96,8 @@ func (r *Request) check() error {
 	return nil
 }
 
-// Preview says what an erasure would do now, and changes nothing. It reads the
-// whole log. Errors: invalid_request naming the field.
+// Preview says what an erasure would do now, and changes nothing. Errors:
+// invalid_request naming the field.
 func (s *Erasures) Preview(ctx context.Context, r Request) (Preview, error) {
 	if err := r.check(); err != nil {
 		return Preview{}, err
@@ -95,11 +116,11 @@ func (s *Erasures) Preview(ctx context.Context, r Request) (Preview, error) {
 	}
 	var p Preview
 	actions := map[string]uint64{}
-	for e, err := range s.cfg.Store.Read(ctx, r.Organization, 0, head.Size) {
+	for e, err := range sub.entries(ctx, s.cfg.Store, r.Organization, 0, head.Size) {
 		if err != nil {
 			return Preview{}, fmt.Errorf("preview erasure: %w", err)
 		}
-		if sub.concerns(e) && p.add(e, keep) {
+		if p.add(e, keep) {
 			actions[string(e.Action)]++
 		}
 	}
@@ -123,9 +144,12 @@ func (p *Preview) add(e *event.Entry, keep *search.Keep) bool {
 		p.Held++
 		return false
 	}
-	p.Newest = &audit.Position{Seq: e.Seq, ReceivedAt: e.ReceivedTime()}
-	if p.Oldest == nil {
-		p.Oldest = p.Newest
+	at := &audit.Position{Seq: e.Seq, ReceivedAt: e.ReceivedTime()}
+	if p.Oldest == nil || at.Seq < p.Oldest.Seq {
+		p.Oldest = at
+	}
+	if p.Newest == nil || at.Seq > p.Newest.Seq {
+		p.Newest = at
 	}
 	return true
 }

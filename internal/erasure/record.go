@@ -121,7 +121,7 @@ const (
 	StepErase   Step = "erase"   // details of entries, until a pass over the log finds no more
 	StepForget  Step = "forget"  // files of exports, sessions, names in records
 	StepScrub   Step = "scrub"   // bytes that the store's files still have
-	StepVerify  Step = "verify"  // reading the log again, and counting
+	StepVerify  Step = "verify"  // looking for entries again, and counting
 	StepConfirm Step = "confirm" // the entry in the log
 )
 

@@ -246,11 +246,11 @@ func (j *job) find(ctx context.Context, sub *subject, from, to uint64) (bool, er
 		return false, err
 	}
 	some := false
-	for e, err := range j.s.cfg.Store.Read(ctx, j.rec.Organization, from, to) {
+	for e, err := range sub.entries(ctx, j.s.cfg.Store, j.rec.Organization, from, to) {
 		if err != nil {
 			return false, fmt.Errorf("find entries: %w", err)
 		}
-		if !sub.concerns(e) || e.ErasedAt != 0 {
+		if e.ErasedAt != 0 {
 			continue
 		}
 		j.names.collect(e, sub) // of held ones too
@@ -309,7 +309,7 @@ func (j *job) forget(ctx context.Context) error {
 // maxRedone is how often an erasure is done again before it is taken to be a fault.
 const maxRedone = 3
 
-// verify reads the log again and counts. When there is something left to erase,
+// verify looks for entries again and counts. When there is something left to erase,
 // such as what a hold kept that was lifted meanwhile, it is done again.
 func (j *job) verify(ctx context.Context) (Step, error) {
 	org := j.rec.Organization
@@ -322,12 +322,9 @@ func (j *job) verify(ctx context.Context) (Step, error) {
 		return "", err
 	}
 	var found, erased, held uint64
-	for e, err := range j.s.cfg.Store.Read(ctx, org, 0, j.rec.Looked) {
+	for e, err := range sub.entries(ctx, j.s.cfg.Store, org, 0, j.rec.Looked) {
 		if err != nil {
 			return "", fmt.Errorf("verify erasure: %w", err)
-		}
-		if !sub.concerns(e) {
-			continue
 		}
 		found++
 		switch {
@@ -382,12 +379,13 @@ func (j *job) confirmed(ctx context.Context) (*audit.Position, error) {
 		j.rec.Confirming = &head.Size
 		return nil, j.s.save(ctx, j.stored)
 	}
+	q := audit.Query{Filters: []audit.Filter{{Field: audit.FieldAction, Values: []string{ActionErased}}}}
 	want := `"erasure_id":"` + j.rec.ID + `"`
-	for e, err := range j.s.cfg.Store.Read(ctx, j.rec.Organization, *j.rec.Confirming, head.Size) {
+	for e, err := range j.s.cfg.Store.ScanStored(ctx, j.rec.Organization, q, *j.rec.Confirming, head.Size) {
 		if err != nil {
 			return nil, fmt.Errorf("record erasure: %w", err)
 		}
-		if string(e.Action) == ActionErased && bytes.Contains(e.Metadata, []byte(want)) {
+		if bytes.Contains(e.Metadata, []byte(want)) {
 			return &audit.Position{Seq: e.Seq, ReceivedAt: e.ReceivedTime()}, nil
 		}
 	}

@@ -53,14 +53,26 @@ func (s *Store) Search(ctx context.Context, org string, r search.Request) (searc
 // Scan implements [search.Engine].
 func (s *Store) Scan(ctx context.Context, org string, q audit.Query, from, to uint64, desc bool) iter.Seq2[*event.Entry, error] {
 	return func(yield func(*event.Entry, error) bool) {
-		if err := s.scanEntries(ctx, org, q, from, to, desc, yield); err != nil {
+		if err := s.scanEntries(ctx, org, q, from, to, desc, s.keepOf, yield); err != nil {
 			yield(nil, fmt.Errorf("scan: %w", err))
 		}
 	}
 }
 
+// ScanStored is Scan in seq order over all that the store has: entries that the
+// Keeper hides are among them as long as they are not removed.
+func (s *Store) ScanStored(ctx context.Context, org string, q audit.Query, from, to uint64) iter.Seq2[*event.Entry, error] {
+	all := func(*orgLog) (*keep, error) { return nil, nil } //nolint:nilnil // nil keeps everything
+	return func(yield func(*event.Entry, error) bool) {
+		if err := s.scanEntries(ctx, org, q, from, to, false, all, yield); err != nil {
+			yield(nil, fmt.Errorf("scan what is stored: %w", err))
+		}
+	}
+}
+
 func (s *Store) scanEntries(
-	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool, yield func(*event.Entry, error) bool,
+	ctx context.Context, org string, q audit.Query, from, to uint64, desc bool,
+	keepOf func(*orgLog) (*keep, error), yield func(*event.Entry, error) bool,
 ) error {
 	if err := q.Validate(); err != nil {
 		return err
@@ -69,7 +81,7 @@ func (s *Store) scanEntries(
 	if err != nil {
 		return err
 	}
-	k, err := s.keepOf(log)
+	k, err := keepOf(log)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,10 @@ type Store interface {
 	// SetKeeper has the methods of search.Engine show what the Keeper says is
 	// kept; everything without one. It is called before the store is used.
 	SetKeeper(k search.Keeper)
+	// ScanStored is search.Engine's Scan in seq order over all that the store has:
+	// entries that the Keeper hides are among them as long as they are not removed.
+	// Nothing of it is for whoever reads a log: erasure is.
+	ScanStored(ctx context.Context, org string, q audit.Query, from, to uint64) iter.Seq2[*event.Entry, error]
 }
 
 // Fault is how a commit of the memory store fails.
@@ -336,6 +340,13 @@ func (m *Memory) First(ctx context.Context, org string) (uint64, error) {
 
 // SetKeeper implements [Store].
 func (m *Memory) SetKeeper(k search.Keeper) { m.engine.Keep = k }
+
+// ScanStored implements [Store].
+func (m *Memory) ScanStored(ctx context.Context, org string, q audit.Query, from, to uint64) iter.Seq2[*event.Entry, error] {
+	engine := m.engine
+	engine.Keep = nil
+	return engine.Scan(ctx, org, q, from, to, false)
+}
 
 func (m *Memory) size(ctx context.Context, org string) (uint64, int64, error) {
 	h, err := m.Head(ctx, org)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -343,25 +344,37 @@ func (s suite) testScan(t *testing.T) {
 	})
 }
 
-// checkScan scans in both directions.
+// checkScan scans in both directions, and all that is stored.
 func checkScan(t TB, store Store, l *Log, q audit.Query, from, to uint64) {
 	t.Helper()
-	want := matching(l, q)
-	want = slices.DeleteFunc(want, func(f found) bool { return f.entry.Seq < from || f.entry.Seq >= to })
+	within := func(list []found) []found {
+		return slices.DeleteFunc(list, func(f found) bool { return f.entry.Seq < from || f.entry.Seq >= to })
+	}
+	want := within(matching(l, q))
 	for _, desc := range []bool{false, true} {
-		n := 0
-		for e, err := range store.Scan(t.Context(), l.Org, q, from, to, desc) {
-			if err != nil {
-				t.Fatalf("scan %q: %v", q, err)
-			}
-			if n == len(want) || !sameEntry(e, want[n].entry) {
-				t.Fatalf("scan %q from %d to %d, desc %t: %d of %d is %s", q, from, to, desc, n, len(want), describe(e, l.Org))
-			}
-			n++
-		}
-		if n != len(want) {
-			t.Fatalf("scan %q from %d to %d, desc %t: %d entries, want %d", q, from, to, desc, n, len(want))
-		}
+		sameScan(t, fmt.Sprintf("scan %q from %d to %d, desc %t", q, from, to, desc), l, want, store.Scan(t.Context(), l.Org, q, from, to, desc))
 		slices.Reverse(want)
+	}
+	all := *l
+	all.Shows = nil
+	what := fmt.Sprintf("scan all that is stored, %q from %d to %d", q, from, to)
+	sameScan(t, what, l, within(matching(&all, q)), store.ScanStored(t.Context(), l.Org, q, from, to))
+}
+
+// sameScan compares what a scan yields.
+func sameScan(t TB, what string, l *Log, want []found, entries iter.Seq2[*event.Entry, error]) {
+	t.Helper()
+	n := 0
+	for e, err := range entries {
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if n == len(want) || !sameEntry(e, want[n].entry) {
+			t.Fatalf("%s: %d of %d is %s", what, n, len(want), describe(e, l.Org))
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Fatalf("%s: %d entries, want %d", what, n, len(want))
 	}
 }
