@@ -83,9 +83,15 @@ func (c *eraseCmd) tell(w io.Writer, preview *audit.ErasurePreview) {
 		fmt.Fprintf(w, "  %-18s %s %d\n", label, printable(a.Action), a.Count)
 	}
 	if preview.Exports > 0 {
-		fmt.Fprintf(w, "  exports            %s of this organization would be removed\n", amount(uint64(preview.Exports), "file", "files"))
+		fmt.Fprintf(w, "  exports            %s of this organization would be removed: the person may be in %s\n",
+			amount(uint64(preview.Exports), "file", "files"), verb(uint64(preview.Exports), "it", "them"))
 	}
-	fmt.Fprintln(w, "Names, metadata and context of these entries go for good; ids, times and proofs stay.")
+	if preview.WouldErase > 0 {
+		fmt.Fprintln(w, "Names, metadata and context of these entries go for good; ids, times and proofs stay.")
+		return
+	}
+	fmt.Fprintln(w, "No entry would change. Erasing all the same removes what the server keeps of the person beside the log,")
+	fmt.Fprintln(w, "files of exports among it, which may have entries that are no longer in the log, and records that it was done.")
 }
 
 func amount(n uint64, one, more string) string {
