@@ -130,7 +130,7 @@ func (p *pages) showList(w http.ResponseWriter, r *server.Request, page *logPage
 }
 
 func logScripts() []string {
-	return []string{"js/search.js", "js/histogram.js", "js/entry.js", "js/verify.js", "js/live.js", "js/keys.js"}
+	return []string{"js/search.js", "js/histogram.js", "js/counting.js", "js/entry.js", "js/verify.js", "js/live.js", "js/keys.js"}
 }
 
 // exportURL is the form of a new export of what a view shows.
@@ -198,7 +198,7 @@ func (p *pages) fill(r *server.Request, page *logPage) error {
 	page.Through = found.Through
 	p.fillRows(r, page, &found)
 	page.Chart = p.chart(r, page.View, chartTime)
-	page.Total, page.Future = page.Chart.total(), page.Chart.Future
+	page.Total, page.Future = page.Chart.Sum(), page.Chart.Future
 	page.Menus = p.menus(r, page.View, page.Chart)
 	page.Chips = chipsOf(page.View, namesOf(&found, page.Menus))
 	if len(page.Rows) == 0 {

@@ -28,10 +28,12 @@ type logChart struct {
 	// Future is how many events are dated after the histogram's end.
 	Future    uint64
 	FutureURL string
+	// Through is the last entry that was looked at; nil in an empty log.
+	Through *audit.Position
 }
 
-// total is how many events the view has; nil when they were not counted.
-func (c *logChart) total() *uint64 {
+// Sum is how many events the view has; nil when they were not counted.
+func (c *logChart) Sum() *uint64 {
 	if c.Late || c.Failed {
 		return nil
 	}
@@ -71,6 +73,9 @@ func (p *pages) count(ctx context.Context, org string, v logview.View, out *logC
 		if len(months.Buckets) > 0 {
 			from = months.Buckets[0].Start
 		}
+		if _, end := v.Bounds(); end.IsZero() { // as for ranges that begin somewhere
+			_, to = v.Interval(from, to).Bucket(to)
+		}
 	}
 	iv := v.Interval(from, to)
 	within := q
@@ -79,7 +84,7 @@ func (p *pages) count(ctx context.Context, org string, v logview.View, out *logC
 	if err != nil {
 		return err
 	}
-	out.Chart = logview.NewChart(v, &h, iv, from, to)
+	out.Chart, out.Through = logview.NewChart(v, &h, iv, from, to), h.Through
 	if _, end := v.Bounds(); !end.IsZero() {
 		return nil
 	}

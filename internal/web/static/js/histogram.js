@@ -7,9 +7,9 @@ import { say } from "./say.js";
 let chosen = null; // { from, to } of bars, while choosing
 let dragging = false;
 
-const bars = (chart) => [...chart.querySelectorAll("[data-bars] a")];
+export const bars = (chart) => [...chart.querySelectorAll("[data-bars] a")];
 const chartOf = (element) => element?.closest?.("[data-chart]");
-const labelOf = (bar) => bar.getAttribute("aria-label");
+export const labelOf = (bar) => bar.getAttribute("aria-label");
 
 // prepare makes one bar a stop for Tab instead of all, as of now.
 function prepare() {
@@ -38,17 +38,34 @@ function keysHelp(chart) {
   return "chart-keys";
 }
 
-// load counts what took too long for the page.
-async function load(chart) {
+// load counts what took too long for the page, or anew: then it keeps what there is
+// when that fails.
+export async function load(chart, { keep = false } = {}) {
   try {
     const part = await fetchPart(chart.dataset.chart, "[data-chart]");
-    if (!chart.isConnected) return;
+    if (!chart.isConnected || chosen) return; // what somebody chooses from stays
+    if (keep && bars(part.element).length === 0) return;
     delete part.element.dataset.late;
+    const at = bars(chart).reverse().indexOf(document.activeElement);
     chart.replaceWith(part.element);
     prepare();
+    if (at >= 0) focusOn(part.element, bars(part.element).at(-1 - at));
   } catch {
     // the link in it still leads there
   }
+}
+
+// focusOn makes a bar the one that Tab stops at, and has the keyboard go on there.
+function focusOn(chart, bar) {
+  if (!bar) return;
+  for (const other of bars(chart)) other.setAttribute("tabindex", other === bar ? "0" : "-1");
+  bar.focus({ preventScroll: true });
+}
+
+// retip says the count of the bar that is pointed at as it is now.
+export function retip(chart) {
+  const bar = chart.querySelector("[data-bars] a:is(:hover, :focus)");
+  if (bar && !chosen && !chart.querySelector("[data-tip]").hidden) tip(chart, bar, labelOf(bar));
 }
 
 function tip(chart, bar, text) {
@@ -76,7 +93,7 @@ function paint(chart) {
   if (several && !dragging) say(`${b - a + 1} bars, ${sum(all.slice(a, b + 1))}`);
 }
 
-const countOf = (bar) => Number(labelOf(bar).slice(labelOf(bar).lastIndexOf(":") + 1).replaceAll(",", ""));
+export const countOf = (bar) => Number(labelOf(bar).slice(labelOf(bar).lastIndexOf(":") + 1).replaceAll(",", ""));
 const sum = (some) => `${some.reduce((n, bar) => n + countOf(bar), 0).toLocaleString("en")} events`;
 
 // ends are the times of a bar in its words.

@@ -173,6 +173,7 @@ function add(event) {
   if (!row || document.getElementById(row.id) || waiting.some((r) => r.id === row.id)) return;
   row.querySelector("[data-open]").setAttribute("aria-expanded", "false");
   waiting.push(row);
+  document.dispatchEvent(new CustomEvent("arrived", { detail: { seq: Number(row.dataset.seq), at: Date.parse(row.querySelector("time").dateTime) } }));
   if (busy()) showPill();
   else insert();
   soon();
@@ -207,7 +208,7 @@ function insert() {
   }
   added += waiting.length;
   const news = document.querySelector("[data-live-new]");
-  if (news) news.textContent = ` + ${added.toLocaleString("en")} new`;
+  if (news) news.textContent = ` · ${added.toLocaleString("en")} new`;
   waiting = [];
   pill.hidden = true;
   foot();

@@ -1,5 +1,5 @@
 // The list: finding who did what, and when.
-import { test, expect, main, full, small, empty, event, accessible, contained, picture } from '../stele.mjs';
+import { test, expect, main, another, full, small, empty, event, accessible, contained, picture } from '../stele.mjs';
 
 const log = '/settings/security/audit-log';
 const rows = (page) => page.locator('[data-rows] > [data-entry]');
@@ -511,3 +511,44 @@ test.describe('with less motion', () => {
     expect(moving).toBe(0);
   });
 });
+test('the histogram and the number of events follow live rows', async ({ page, enter }) => {
+  const server = await another();
+  const org = await server.organization('Counting Ltd', Array.from({ length: 9 }, () => event()));
+  const now = (action) => server.now().then((at) => event({ action, occurred_at: at.toISOString() }));
+  const asked = [];
+  page.on('request', (request) => request.url().includes('/audit-log/histogram?') && asked.push(request.url()));
+  await enter(org, { server, at: `${log}?range=24h&q=-action:audit_log.*` });
+  const bars = page.locator('[data-bars] a');
+  const last = bars.last();
+  await expect(last).toHaveAttribute('aria-label', /: 0$/);
+  await last.evaluate((bar) => { globalThis.first = bar; });
+  await page.getByRole('button', { name: /live/i }).click();
+  await expect(page.locator('[data-live]')).toHaveAttribute('data-state', 'live');
+  await last.focus();
+  for (let i = 1; i <= 12; i++) await server.record(org, await now('door.opened'));
+  await expect(last).toHaveAttribute('aria-label', /: 12$/);
+  await expect(last.locator('.bar')).toHaveAttribute('height', '100%'); // it is the highest now
+  await expect(page.locator('[data-bars] .bar').first()).toHaveAttribute('height', '75%');
+  await expect(page.locator('[data-tip]')).toHaveText(/: 12$/);
+  await expect(page.locator('[data-chart-rows] td').last()).toHaveText('12');
+  await expect(listTitle(page)).toContainText('21 events · 12 new');
+  await expect(last).toBeFocused();
+  expect(await page.evaluate(() => globalThis.first.isConnected)).toBe(true);
+  expect(asked).toEqual([]);
+  await accessible(page);
+
+  // What is later than the last bar has the server count once, and the keyboard
+  // stays where it is.
+  await server.advance(3600);
+  await server.record(org, await now('door.closed'));
+  await expect(last).toHaveAttribute('aria-label', /: 1$/);
+  await expect(last).toBeFocused();
+  await expect(listTitle(page)).toContainText('22 events · 13 new');
+  expect(asked).toHaveLength(1);
+  // In the order of the log: what is counted is counted once.
+  await server.record(org, await now('door.opened'));
+  await expect(last).toHaveAttribute('aria-label', /: 2$/);
+  await expect(listTitle(page)).toContainText('23 events · 14 new');
+  expect(asked).toHaveLength(1);
+});
+
