@@ -64,8 +64,10 @@ type logPage struct {
 // Cleared is the view without any filter.
 func (page *logPage) Cleared() string { return page.WithFilter(audit.Query{}).URL() }
 
-// ZoneURL is the view with its times in another zone, "" for the browser's own.
-func (page *logPage) ZoneURL(name string) string { return page.View.WithZone(name).Newest().URL() }
+// ZoneURL chooses another zone for the times of all pages.
+func (page *logPage) ZoneURL(name string) string {
+	return page.View.WithZone(name).Newest().URL() + "&" + paramKeep + "=1"
+}
 
 // BadRange reports whether an end of the range cannot be read.
 func (page *logPage) BadRange(name string) bool {
@@ -95,6 +97,9 @@ type logFault struct {
 
 // list is the page of the log.
 func (p *pages) list(w http.ResponseWriter, r *server.Request) error {
+	if p.keepZone(w, r) {
+		return nil
+	}
 	params, zone := r.URL.Query(), p.zone(r).Location
 	if logview.IsEdit(params) {
 		if v, err := logview.Edit(listPath, params, zone, p.Now()); err == nil {

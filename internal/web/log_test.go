@@ -278,6 +278,21 @@ func TestListFuture(t *testing.T) {
 	v.follow(p, "1 event is dated in the future").want(t, http.StatusOK, "1 event", "Since 2 Mar 2026")
 }
 
+// chooseZone holds that an answer keeps a zone for every page.
+func (v *visitor) chooseZone(p page, name string, texts ...string) {
+	v.t.Helper()
+	c := p.cookie(v.t, "stele_tz")
+	if c == nil || p.Code != http.StatusSeeOther {
+		v.t.Fatalf("status %d, cookie %v", p.Code, c)
+	}
+	if c.Value != name || c.Path != web.Base || c.MaxAge < 1 || c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+		v.t.Errorf("cookie %+v", c)
+	}
+	to := strings.TrimPrefix(p.Header().Get("Location"), web.Base)
+	v.get(to, "Cookie", "stele_tz="+c.Value).want(v.t, http.StatusOK, texts...)
+	v.get("/exports?new=1", "Cookie", "stele_tz="+c.Value).want(v.t, http.StatusOK, "("+name+")")
+}
+
 // TestListZone: the zone is printed, and what a form sends is by its clocks.
 func TestListZone(t *testing.T) {
 	s := openSite(t)
@@ -288,7 +303,17 @@ func TestListZone(t *testing.T) {
 	p.want(t, http.StatusOK, "Asia/Kathmandu", "2 Mar 2026, 15:15:00 Asia/Kathmandu", "Times are in Asia/Kathmandu")
 	p = v.get(list+"?tz=New+York", "Cookie", "stele_tz=Asia/Kathmandu")
 	p.want(t, http.StatusOK, "[New York]", "This is not a time zone: write one such as America/New_York. Times are in Asia/Kathmandu.")
-	v.follow(p, "UTC").want(t, http.StatusOK, "2 Mar 2026, 09:30:00 UTC")
+	v.chooseZone(v.follow(p, "UTC"), "UTC", "2 Mar 2026, 09:30:00 UTC")
+	p = v.get(list + "?range=7d&keep=1&tz=Asia/Kathmandu&embed=1")
+	v.chooseZone(p, "Asia/Kathmandu", "2 Mar 2026, 15:15:00 Asia/Kathmandu")
+	if to := p.Header().Get("Location"); to != web.Base+list+"?embed=1&range=7d" {
+		t.Errorf("leads to %s", to)
+	}
+	for _, address := range []string{"?tz=Asia/Kathmandu", "?keep=1&tz=Nowhere/At_All", "?keep=1", "?keep=1&tz=Local"} {
+		if p := v.get(list + address); p.cookie(t, "stele_tz") != nil || p.Code != http.StatusOK {
+			t.Errorf("%s: status %d, cookie %v", address, p.Code, p.cookie(t, "stele_tz"))
+		}
+	}
 	v.follow(v.get(list+"?tz=Asia/Kathmandu&range=24h"), "Last 7 days").want(t, http.StatusOK, "Asia/Kathmandu")
 	p = v.get(list + "?range=custom&from=2026-03-02T15:15&to=2026-03-02T15:16&by=Asia/Kathmandu&tz=Asia/Kathmandu")
 	to, err := url.Parse(p.Header().Get("Location"))

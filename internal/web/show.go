@@ -178,40 +178,6 @@ func (p *pages) render(w http.ResponseWriter, r *server.Request, t *template.Tem
 	return sendPage(w, r.Request, cmp.Or(v.Status, http.StatusOK), page.Bytes())
 }
 
-// Zone is the time zone that times are shown in.
-type Zone struct {
-	Location *time.Location
-	// Label is its name, which is always printed.
-	Label string
-	// Unknown is what the address asks for instead, which is no time zone.
-	Unknown string
-}
-
-// zone is the time zone of a request: the parameter tz, else the browser's as
-// static/js/zone.js noted it in a cookie, else UTC.
-func (p *pages) zone(r *server.Request) Zone {
-	names := []string{r.URL.Query().Get("tz")}
-	if c, err := r.Cookie(zoneCookie); err == nil {
-		names = append(names, c.Value)
-	}
-	z := Zone{Location: time.UTC, Label: "UTC"}
-	for i, name := range names {
-		if name == "" {
-			continue
-		}
-		if at, err := time.LoadLocation(name); err == nil && name != "Local" && len(name) <= 64 {
-			z.Location, z.Label = at, at.String()
-			break
-		}
-		if i == 0 {
-			z.Unknown = name
-		}
-	}
-	return z
-}
-
-const zoneCookie = "stele_tz"
-
 // absolute is an exact time with its zone: {{abs $.Zone .At}}.
 func absolute(z Zone, at time.Time) string {
 	return at.In(z.Location).Format("2 Jan 2006, 15:04:05 ") + logview.Offset(at, z.Location) + z.Label

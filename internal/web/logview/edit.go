@@ -31,7 +31,7 @@ func IsEdit(params url.Values) bool {
 // sense is in the text of the filter, where the page says what is wrong with it.
 // The error is that of [Parse].
 func Edit(path string, params url.Values, zone *time.Location, now time.Time) (View, error) {
-	if by, ok := zoneNamed(params.Get(paramBy)); ok {
+	if by, ok := ZoneNamed(params.Get(paramBy)); ok {
 		zone = by
 	}
 	v, err := Parse(path, params, zone, now)
@@ -86,8 +86,8 @@ func nameOf(params url.Values) (audit.Filter, bool) {
 	return audit.Filter{Field: field, Values: []string{text}, Not: params.Get(paramNot) == "1"}, ok && text != ""
 }
 
-// zoneNamed finds a time zone by its IANA name.
-func zoneNamed(name string) (*time.Location, bool) {
+// ZoneNamed finds a time zone by its IANA name.
+func ZoneNamed(name string) (*time.Location, bool) {
 	if name == "" || name == "Local" || len(name) > 64 {
 		return nil, false
 	}

@@ -60,7 +60,7 @@ func Parse(path string, params url.Values, zone *time.Location, now time.Time) (
 			v.Keep.Set(name, value)
 		}
 	}
-	if by, ok := zoneNamed(params.Get(paramTyped)); ok {
+	if by, ok := ZoneNamed(params.Get(paramTyped)); ok {
 		v.Typed = ByClocks(v.Typed, by, true)
 	} else if zone != time.UTC {
 		v.Typed = ByClocks(v.Typed, time.UTC, false) // so that the box says what it means

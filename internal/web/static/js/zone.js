@@ -1,5 +1,5 @@
 // Notes the time zone to show times in for the server, which writes all times:
-// the browser's own, or UTC when that was chosen.
+// the browser's own, or the one that was chosen: UTC, or another by its name.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const key = "stele:zone";
 
@@ -13,15 +13,18 @@ function choice() {
 
 function choose(value) {
   try {
-    if (value === "utc") localStorage.setItem(key, value);
-    else localStorage.removeItem(key);
+    if (value === "local") localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
   } catch {
     // lasts until the page closes
   }
   note(value);
 }
 
-const wanted = (value = choice()) => (value === "utc" ? "UTC" : zone);
+function wanted(value = choice()) {
+  if (value === "utc") return "UTC";
+  return value === null || value === "local" ? zone : value;
+}
 
 // note writes the cookie and reports whether that changed it.
 function note(value) {
@@ -58,11 +61,21 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   choose(link.dataset.zoneChoice);
   const url = new URL(link.href);
-  url.searchParams.delete("tz"); // the cookie says it
+  for (const name of ["tz", "keep"]) url.searchParams.delete(name); // the cookie says it
   if (log()) again(url.href, true);
   else location.assign(url.href);
 });
 
-document.addEventListener("swapped", prepare);
+// A zone that was typed is noted by the server, which knows whether it is one.
+let typed = "";
+document.addEventListener("submit", (event) => {
+  if (event.target.matches?.("[data-zone-form]")) typed = event.target.elements.tz.value;
+});
+
+document.addEventListener("swapped", () => {
+  if (typed && log()?.dataset.zone === typed) choose(typed === "UTC" ? "utc" : typed);
+  typed = "";
+  prepare();
+});
 prepare();
 if (changed && log() && log().dataset.zone !== wanted() && !new URL(location.href).searchParams.has("tz")) again(location.href, false);

@@ -227,6 +227,19 @@ test.describe('a week', () => {
     await expect(time).toHaveAttribute('title', /UTC/);
     await zones.getByRole('link', { name: /Local|Berlin/ }).click();
     await expect(time).toHaveAttribute('title', berlin);
+
+    // Another one is for every page, and lasts.
+    await page.locator('#menu-dates summary').click();
+    await page.getByRole('textbox', { name: 'Time zone' }).fill('Asia/Kathmandu');
+    await page.getByRole('button', { name: 'Show times in it' }).click();
+    await expect(time).toHaveAttribute('title', /Asia\/Kathmandu$/);
+    expect(address(page).has('tz') || address(page).has('keep')).toBe(false);
+    await page.getByRole('link', { name: 'Export…' }).click();
+    await expect(page.getByText('(Asia/Kathmandu)')).toBeAttached();
+    await page.getByRole('link', { name: 'Audit log', exact: true }).click();
+    await expect(zones.locator('[aria-current=true]')).toHaveText('Asia/Kathmandu');
+    await zones.getByText('Asia/Kathmandu').click();
+    await expect(zones.locator('[aria-current=true]')).toHaveText('Europe/Berlin');
   });
 
   test('details open in place, with an address of their own', async ({ page, enter }) => {
@@ -365,6 +378,28 @@ test.describe('a week', () => {
   test.describe('without scripts', () => {
     test.use({ javaScriptEnabled: false });
 
+    test('the time zone that was chosen is that of every page', async ({ page, enter }) => {
+      await enter(org, { at: log });
+      const time = rows(page).last().locator('time');
+      await expect(time).toHaveAttribute('title', /UTC$/);
+      const zone = page.getByRole('textbox', { name: 'Time zone' });
+      await page.locator('#menu-dates summary').click();
+      await zone.fill('Nowhere');
+      await page.getByRole('button', { name: 'Show times in it' }).click();
+      await expect(page.getByText('This is not a time zone')).toBeVisible();
+      await zone.fill('Asia/Kathmandu');
+      await page.getByRole('button', { name: 'Show times in it' }).click();
+      await expect(time).toHaveAttribute('title', /Asia\/Kathmandu$/);
+      await page.getByRole('link', { name: 'Export…' }).click();
+      await expect(page.getByText('(Asia/Kathmandu)')).toBeAttached();
+      await page.getByRole('button', { name: 'Make export' }).click();
+      await expect(page.getByRole('heading', { level: 1 })).toHaveText(/^Export of .* Asia\/Kathmandu$/);
+      await page.getByRole('link', { name: 'Audit log', exact: true }).click();
+      await expect(time).toHaveAttribute('title', /Asia\/Kathmandu$/);
+      await page.getByRole('group', { name: 'Time zone' }).getByRole('link', { name: 'UTC' }).click();
+      await expect(time).toHaveAttribute('title', /UTC$/);
+    });
+
     test('one browses, filters, opens and exports', async ({ page, enter }) => {
       await enter(org, { at: `${log}?q=-action:audit_log.*` });
       await expect(listTitle(page)).toContainText('70 events');
@@ -499,18 +534,6 @@ test('rows arrive live, without losing the place', async ({ page, enter }) => {
   await expect(rows(page).first()).toContainText('Latecomer');
 });
 
-test.describe('with less motion', () => {
-  test.use({ reducedMotion: 'reduce' });
-
-  test('nothing moves by itself', async ({ page, enter }) => {
-    await enter(full, { at: log });
-    const moving = await page.evaluate(() => document.getAnimations().length + [...document.querySelectorAll('*')].filter((el) => {
-      const style = getComputedStyle(el);
-      return [style.transitionDuration, style.animationDuration].some((d) => d.split(',').some((one) => parseFloat(one) > 0.01));
-    }).length);
-    expect(moving).toBe(0);
-  });
-});
 test('the histogram and the number of events follow live rows', async ({ page, enter }) => {
   const server = await another();
   const org = await server.organization('Counting Ltd', Array.from({ length: 9 }, () => event()));
@@ -552,3 +575,15 @@ test('the histogram and the number of events follow live rows', async ({ page, e
   expect(asked).toHaveLength(1);
 });
 
+test.describe('with less motion', () => {
+  test.use({ reducedMotion: 'reduce' });
+
+  test('nothing moves by itself', async ({ page, enter }) => {
+    await enter(full, { at: log });
+    const moving = await page.evaluate(() => document.getAnimations().length + [...document.querySelectorAll('*')].filter((el) => {
+      const style = getComputedStyle(el);
+      return [style.transitionDuration, style.animationDuration].some((d) => d.split(',').some((one) => parseFloat(one) > 0.01));
+    }).length);
+    expect(moving).toBe(0);
+  });
+});
