@@ -101,7 +101,8 @@ func (p *pages) demo(w http.ResponseWriter, r *server.Request) error {
 
 // enter hands the session out and goes to the page that the link was made for.
 func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s *auth.Session) error {
-	c := p.newCookie(server.SessionCookie, cookie) //nolint:gosec // see newCookie
+	p.keepEmbed(w, r, r.URL.Query().Get("embed") == "1") // whatever an earlier link asked for
+	c := p.newCookie(server.SessionCookie, cookie)       //nolint:gosec // see newCookie
 	// How long it lasts, not when it ends: the browser's clock may be another
 	// than the server's.
 	c.MaxAge = int(s.CookieLife().Sub(p.Now()) / time.Second)
@@ -125,9 +126,11 @@ func (p *pages) home(w http.ResponseWriter, r *server.Request) error {
 	return p.goTo(w, r, "audit-log", url.Values{})
 }
 
-// goTo leads to a page with parameters, in the mode that was asked for.
+// goTo leads to a page with parameters, in the mode that was asked for. Where
+// browsers say it with each page, no address has it: opened in a window of its own,
+// a page of the frame has its header.
 func (p *pages) goTo(w http.ResponseWriter, r *server.Request, page string, query url.Values) error {
-	if r.URL.Query().Get("embed") == "1" {
+	if r.URL.Query().Get("embed") == "1" && !framed(r) {
 		query.Set("embed", "1")
 	}
 	target := url.URL{Path: Base + "/" + page, RawQuery: query.Encode()}

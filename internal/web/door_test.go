@@ -86,6 +86,17 @@ func TestLaunch(t *testing.T) {
 	if to := got.Header().Get("Location"); to != "/settings/security/audit-log?embed=1" {
 		t.Errorf("a link opened in a frame leads to %s", to)
 	}
+	if c := got.cookie(t, "stele_embed"); c == nil || c.Value != "1" {
+		t.Errorf("the mode is kept in %+v", c)
+	}
+	plain := s.open(t, "GET", s.link(t, nil))
+	if c := plain.cookie(t, "stele_embed"); c == nil || c.MaxAge >= 0 {
+		t.Errorf("the mode of an earlier link stays: %+v", c)
+	}
+	said := s.open(t, "GET", s.link(t, nil)+"&embed=1", "Sec-Fetch-Dest", "iframe")
+	if to := said.Header().Get("Location"); to != "/settings/security/audit-log" || said.cookie(t, "stele_embed") != nil {
+		t.Errorf("where the browser says the mode, a link leads to %s and sets %v", to, said.Result().Cookies())
+	}
 	c := got.cookie(t, server.SessionCookie)
 	if c == nil || !c.HttpOnly || c.Secure || c.Partitioned || c.SameSite != http.SameSiteLaxMode || c.Path != web.Base || c.Domain != "" ||
 		c.MaxAge < int((8*time.Hour)/time.Second) {

@@ -91,22 +91,34 @@ func embedded(r *server.Request) bool {
 	case "0":
 		return false
 	}
-	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "" {
-		return dest == "iframe" || dest == "frame"
+	if r.Header.Get("Sec-Fetch-Dest") != "" {
+		return framed(r)
 	}
 	c, err := r.Cookie(embedCookie)
 	return err == nil && c.Value == "1"
 }
 
+// framed reports whether the browser says that it loads a page into a frame.
+func framed(r *server.Request) bool {
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return dest == "iframe" || dest == "frame"
+}
+
 // noteEmbed keeps the mode that the address asks for, where the browser will not
 // say it.
 func (p *pages) noteEmbed(w http.ResponseWriter, r *server.Request) {
-	mode := r.URL.Query().Get("embed")
-	if mode == "" || r.Header.Get("Sec-Fetch-Dest") != "" {
+	if mode := r.URL.Query().Get("embed"); mode != "" {
+		p.keepEmbed(w, r, mode == "1")
+	}
+}
+
+// keepEmbed keeps the mode, or ends it.
+func (p *pages) keepEmbed(w http.ResponseWriter, r *server.Request, on bool) {
+	if r.Header.Get("Sec-Fetch-Dest") != "" {
 		return
 	}
-	c := p.newCookie(embedCookie, mode) //nolint:gosec // see newCookie
-	if mode != "1" {
+	c := p.newCookie(embedCookie, "1") //nolint:gosec // see newCookie
+	if !on {
 		c.Value, c.MaxAge = "", -1
 	}
 	http.SetCookie(w, c)
