@@ -428,7 +428,8 @@ func TestClientLog(t *testing.T) {
 	if err != nil || report.Entries != 600 {
 		t.Errorf("%+v, error %v", report, err)
 	}
-	if _, err := c.Log("org_1").ReadTile(t.Context(), "tile/0/001.p/1"); !errors.Is(err, fs.ErrNotExist) {
+	_, err = c.Log("org_1").ReadTile(t.Context(), "tile/0/001.p/1")
+	if apiErr, ok := errors.AsType[*audit.Error](err); !errors.Is(err, fs.ErrNotExist) || !ok || err.Error() != apiErr.Error() {
 		t.Errorf("error %v", err)
 	}
 }

@@ -285,13 +285,19 @@ func (l *serverLog) read(ctx context.Context, path string) ([]byte, error) {
 	k := call{method: http.MethodGet, path: orgPath(l.org, "log") + "/" + path, header: http.Header{"Accept": {"*/*"}}}
 	data, err := l.client.bytes(ctx, k)
 	if errors.Is(err, &Error{Code: CodeNotFound}) {
-		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+		return nil, &absentError{err}
 	}
 	if errors.Is(err, &Error{Code: CodeGone}) {
 		return nil, fmt.Errorf("%w: %w", ErrRemoved, err)
 	}
 	return data, err
 }
+
+// absentError is an fs.ErrNotExist that reads as what the server said.
+type absentError struct{ error }
+
+// Unwrap lets errors.Is and errors.As find both.
+func (e *absentError) Unwrap() []error { return []error{fs.ErrNotExist, e.error} }
 
 // ReadConsistency implements [ConsistencyReader].
 func (l *serverLog) ReadConsistency(ctx context.Context, older, newer uint64) ([]tlog.Hash, error) {
