@@ -55,7 +55,7 @@ type commands struct {
 	Import     importCmd     `cmd:"" help:"Record events from a file of JSON lines."`
 	Search     searchCmd     `cmd:"" help:"Find entries."`
 	Tail       tailCmd       `cmd:"" help:"Print entries as they are recorded."`
-	Export     exportCmd     `cmd:"" help:"Write entries to a CSV or JSON-lines file."`
+	Export     exportCmd     `cmd:"" help:"Write entries to a file: CSV, JSON lines, or evidence."`
 	Verify     verifyCmd     `cmd:"" help:"Verify an evidence zip, a proof, a certificate, or a whole log."`
 	Checkpoint checkpointCmd `cmd:"" help:"Show and watch the signed checkpoints of logs."`
 	Check      checkCmd      `cmd:"" help:"Re-read a data directory and report everything wrong with it."`
