@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -62,7 +61,12 @@ func appendArray(dst []byte, elems []any) ([]byte, error) {
 
 func appendObject(dst []byte, members map[string]any) ([]byte, error) {
 	dst = append(dst, '{')
-	for i, key := range slices.SortedFunc(maps.Keys(members), compareUTF16) {
+	keys := make([]string, 0, len(members))
+	for key := range members {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, compareUTF16)
+	for i, key := range keys {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

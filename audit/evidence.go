@@ -32,7 +32,8 @@ type EvidenceOptions struct {
 // JSONL and of the CSV is as it was recorded and in its place; that none of the
 // range is missing but what is said to be; that the log extends older checkpoints;
 // that every file is the one that the signed manifest lists. docs/verification.md
-// says how.
+// says how. Rows are read ahead and checked by several goroutines, none of which is
+// left when it returns.
 //
 // What is wrong is a *[VerifyError], the first of [EvidenceReport.Problems]; other
 // errors come from reading. The report is of use after an error, too: it says what

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func fuzzPart(f *testing.F, name string) {
 		ev.files[name] = data
 		ev.seal(t)
 		_, err := verifyEvidence(ev.zip(t), audit.EvidenceOptions{Keys: key})
-		if err == nil && !bytes.Equal(data, good) && !sameTree(name, data, good) {
+		if err == nil && !bytes.Equal(data, good) && !sameTree(name, data, good) && !sameRows(name, data, good) {
 			t.Errorf("passes with %q", data)
 		}
 		if _, ok := errors.AsType[*audit.VerifyError](err); err != nil && !ok {
@@ -95,6 +96,13 @@ func sameTree(name string, a, b []byte) bool {
 		return all.String()
 	}
 	return name == "proof/tree.jsonl" && entries(a) == entries(b)
+}
+
+// sameRows reports whether rows differ only in how a schema judged them, which is
+// not in the log.
+func sameRows(name string, a, b []byte) bool {
+	mark := regexp.MustCompile(`,"schema":"([^"\\]|\\.)*"}\n`)
+	return name == "entries.jsonl" && string(mark.ReplaceAll(a, []byte("}\n"))) == string(mark.ReplaceAll(b, []byte("}\n")))
 }
 
 func FuzzTree(f *testing.F) { fuzzPart(f, "proof/tree.jsonl") }

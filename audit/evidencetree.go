@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"io"
 	"strconv"
 	"strings"
 
@@ -23,10 +20,13 @@ const (
 	WhyRemoved Why = "removed" // by retention
 )
 
+// seqMember begins the line of an entry that is in the zip, and no other.
+const seqMember = `{"seq":`
+
 // AppendEvidenceEntry appends the line of proof/tree.jsonl for an entry that is in
 // the zip: its record, and its salt or, when its details were erased, nil.
 func AppendEvidenceEntry(dst []byte, seq uint64, record, salt []byte) ([]byte, error) {
-	dst = append(dst, `{"seq":`...)
+	dst = append(dst, seqMember...)
 	dst = strconv.AppendUint(dst, seq, 10)
 	dst = append(dst, `,"record":`...)
 	dst, err := appendText(dst, string(record))
@@ -57,56 +57,40 @@ func AppendEvidenceSubtree(dst []byte, first uint64, level int, hash tlog.Hash, 
 
 // treeNode is a line of proof/tree.jsonl.
 type treeNode struct {
-	Seq    *uint64 `json:"seq"` // nil for a subtree
-	Record string  `json:"record"`
-	Salt   []byte  `json:"salt"`
+	Seq    *uint64 // nil for a subtree
+	Record []byte
+	Salt   []byte // nil when the line has none
 
-	First uint64    `json:"first"`
-	Level int       `json:"level"`
-	Hash  tlog.Hash `json:"hash"`
-	Why   Why       `json:"why"`
+	First uint64
+	Level int
+	Hash  tlog.Hash
+	Why   Why
 }
 
-// parseNode reads a line that is written in its one form.
-func parseNode(line []byte) (*treeNode, bool) {
-	n := plainEntry(line)
-	if n == nil {
-		n = new(treeNode)
-		if json.Unmarshal(line, n) != nil {
-			return nil, false
+// parseNode reads a line that is written in its one form. It takes a buffer to
+// write the line again.
+func parseNode(line, buf []byte) (n *treeNode, again []byte, ok bool) {
+	p := plainJSON{text: string(line)}
+	n = new(treeNode)
+	if strings.HasPrefix(p.text, seqMember) {
+		n.First = p.uint(seqMember)
+		n.Seq = &n.First
+		n.Record = []byte(p.string(`,"record":`))
+		if strings.HasPrefix(p.text, `,"salt":`) {
+			n.Salt = p.bytes(`,"salt":`)
+			p.bad = len(n.Salt) != SaltBytes || p.bad
 		}
+		again, err := AppendEvidenceEntry(buf[:0], n.First, n.Record, n.Salt)
+		n.Hash = LeafHash(n.Record)
+		return n, again, err == nil && !p.bad && len(n.Record) <= MaxRecordBytes && bytes.Equal(again, line)
 	}
-	if n.Seq == nil {
-		again := AppendEvidenceSubtree(nil, n.First, n.Level, n.Hash, n.Why)
-		known := n.Why == WhyOutside || n.Why == WhyFilter || n.Why == WhyRemoved
-		return n, known && n.Level >= 0 && n.Level <= 62 && bytes.Equal(again, line)
-	}
-	again, err := AppendEvidenceEntry(nil, *n.Seq, []byte(n.Record), n.Salt)
-	n.First, n.Hash = *n.Seq, LeafHash([]byte(n.Record))
-	return n, err == nil && (n.Salt == nil || len(n.Salt) == SaltBytes) && len(n.Record) <= MaxRecordBytes && bytes.Equal(again, line)
-}
-
-// plainEntry reads the line of an entry with a salt whose record has no escapes
-// but those of quotes, as nearly all have; nil for any other line. What it reads is
-// held to the one form like everything else.
-func plainEntry(line []byte) *treeNode {
-	const before, between, after = `{"seq":`, `,"record":"`, `","salt":"`
-	rest, ok := bytes.CutPrefix(line, []byte(before))
-	number, rest, found := bytes.Cut(rest, []byte(between))
-	seq, err := strconv.ParseUint(string(number), 10, 64)
-	tail := len(rest) - len(after) - base64.StdEncoding.EncodedLen(SaltBytes) - len("\"}\n")
-	if !ok || !found || err != nil || tail < 0 {
-		return nil
-	}
-	text, salt := rest[:tail], bytes.TrimPrefix(rest[tail:], []byte(after))
-	if bytes.Count(text, []byte{'\\'}) != bytes.Count(text, []byte(`\"`)) || len(salt) != len(rest)-tail-len(after) {
-		return nil
-	}
-	n := &treeNode{Seq: &seq, Record: strings.ReplaceAll(string(text), `\"`, `"`)}
-	if n.Salt, err = base64.StdEncoding.DecodeString(string(salt[:len(salt)-len("\"}\n")])); err != nil {
-		return nil
-	}
-	return n
+	n.First = p.uint(`{"first":`)
+	n.Level = int(p.uint(`,"level":`)) //nolint:gosec // bounded below
+	copy(n.Hash[:], p.bytes(`,"hash":`))
+	n.Why = Why(p.string(`,"why":`))
+	known := n.Why == WhyOutside || n.Why == WhyFilter || n.Why == WhyRemoved
+	again = AppendEvidenceSubtree(buf[:0], n.First, n.Level, n.Hash, n.Why)
+	return n, again, known && !p.bad && n.Level >= 0 && n.Level <= 62 && bytes.Equal(again, line)
 }
 
 // count is the number of entries below the node.
@@ -142,36 +126,4 @@ func (f *treeFold) root() tlog.Hash {
 		hash = tlog.NodeHash(f.stack[i], hash)
 	}
 	return hash
-}
-
-// treeReader reads the nodes of proof/tree.jsonl and checks that they are a tree
-// of the checkpoint's size.
-type treeReader struct {
-	*lineReader
-	fold treeFold
-	size uint64
-}
-
-// next returns the next node; io.EOF after the last.
-func (t *treeReader) next() (*treeNode, error) {
-	line, err := t.lineReader.next()
-	switch {
-	case errors.Is(err, io.EOF) && t.fold.size < t.size:
-		return nil, failedIn(treeFile, CheckTree, "it ends before entry %d, and the checkpoint is of %d entries", t.fold.size, t.size)
-	case err != nil:
-		return nil, err
-	}
-	n, ok := parseNode(line)
-	switch {
-	case !ok:
-		return nil, t.fault("it is not an entry or a subtree as it is written in evidence")
-	case n.First != t.fold.size:
-		return nil, failedIn(treeFile, CheckTree, "it begins at entry %d, and the line before ends before entry %d: a line is missing, there twice or moved", n.First, t.fold.size).onLine(t.line)
-	case n.First%n.count() != 0:
-		return nil, failedIn(treeFile, CheckTree, "no subtree of %d entries begins at entry %d", n.count(), n.First).onLine(t.line)
-	case n.count() > t.size-n.First:
-		return nil, failedIn(treeFile, CheckTree, "it goes beyond the %d entries of the checkpoint", t.size).onLine(t.line)
-	}
-	t.fold.push(n)
-	return n, nil
 }

@@ -268,6 +268,7 @@ type partReader struct {
 	plain  io.Reader
 	left   int64
 	hash   hash.Hash
+	err    error // of the last read; there is no reading on after one
 }
 
 // open begins to read a file.
@@ -284,6 +285,15 @@ func (p *zipPart) open() *partReader {
 // Read implements io.Reader. What is damaged is a *[VerifyError]; other errors
 // come from reading the zip.
 func (r *partReader) Read(b []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.read(b)
+	r.err = err
+	return n, err
+}
+
+func (r *partReader) read(b []byte) (int, error) {
 	n, err := r.plain.Read(b)
 	r.hash.Write(b[:n])
 	r.left -= int64(n)

@@ -148,7 +148,7 @@ func (p *Proof) checkRecord() error {
 	}
 	recorded, _ := v.(map[string]any)
 	digest, _ := recorded["details"].(string)
-	same, err := p.Entry.recordWith(digest)
+	same, err := p.Entry.appendRecord(nil, digest)
 	if err == nil && string(same) == p.Record {
 		return failed(CheckDetails, "name, metadata or context of the entry are not what was recorded: they do not have the record's digest")
 	}
@@ -176,7 +176,7 @@ func (p *Proof) checkErased() error {
 	if sum, err := base64.RawURLEncoding.Strict().DecodeString(digest); err != nil || len(sum) != sha256.Size {
 		return failed(CheckRecord, "details of the record are not the digest of any")
 	}
-	want, err := p.Entry.recordWith(digest)
+	want, err := p.Entry.appendRecord(nil, digest)
 	if err != nil {
 		return failed(CheckRecord, "the entry is not one that a log can hold: %v", err)
 	}

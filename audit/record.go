@@ -5,9 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
+	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -34,27 +33,21 @@ func (e *Entry) Record(salt [SaltBytes]byte) ([]byte, error) {
 		return nil, err
 	}
 	digest := sha256.Sum256(append(salt[:], details...))
-	return e.recordWith(base64.RawURLEncoding.EncodeToString(digest[:]))
+	return e.appendRecord(make([]byte, 0, 512), base64.RawURLEncoding.EncodeToString(digest[:]))
 }
 
-// recordWith is Record with a digest that is known.
-func (e *Entry) recordWith(digest string) ([]byte, error) {
-	occurred, err := appendTime(nil, e.OccurredAt)
-	if err != nil {
-		return nil, fmt.Errorf("occurred_at: %w", err)
-	}
-	received, err := millisText("received_at", e.ReceivedAt)
-	if err != nil {
-		return nil, err
-	}
+// appendRecord appends the record with a digest that is known.
+func (e *Entry) appendRecord(dst []byte, digest string) ([]byte, error) {
 	// The members are in canonical order as they stand here.
-	w := jsonWriter{b: make([]byte, 0, 512)}
+	w := jsonWriter{b: dst}
 	w.text(`{"action":`, e.Action)
 	w.text(`,"actor":{"id":`, e.Actor.ID)
 	w.text(`,"type":`, e.Actor.Type)
 	w.text(`},"details":`, digest)
 	w.text(`,"id":`, e.ID)
-	w.raw(`,"occurred_at":"` + string(occurred) + `","received_at":"` + received + `","targets":[`)
+	w.time(`,"occurred_at":"`, "occurred_at", e.OccurredAt)
+	w.millis(`","received_at":"`, "received_at", e.ReceivedAt)
+	w.raw(`","targets":[`)
 	for i, t := range e.Targets {
 		w.text([]string{`{"id":`, `,{"id":`}[min(i, 1)], t.ID)
 		w.text(`,"type":`, t.Type)
@@ -64,66 +57,45 @@ func (e *Entry) recordWith(digest string) ([]byte, error) {
 	return w.b, w.err
 }
 
-// millisText writes a time that has milliseconds: received_at or erased_at.
-func millisText(field string, t time.Time) (string, error) {
-	if t.Nanosecond()%1e6 != 0 {
-		return "", fmt.Errorf("%s: is finer than a millisecond", field)
-	}
-	text, err := appendTime(nil, t)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", field, err)
-	}
-	return string(text), nil
-}
-
 // Details returns the canonical details of an entry (RFC 8785): what can be
 // erased. What is absent or empty is left out, but where one target has a name or
 // metadata there is an object for each.
 //
 //	{"actor":{"metadata":{…},"name":…},"context":{"location":…,"user_agent":…},
 //	"metadata":{…},"targets":[{"metadata":{…},"name":…},{}]}
-func (e *Entry) Details() ([]byte, error) {
-	details := map[string]any{}
-	if actor := partyDetails(e.Actor.Name, e.Actor.Metadata); len(actor) > 0 {
-		details["actor"] = actor
+func (e *Entry) Details() ([]byte, error) { return e.appendDetails(nil) }
+
+// appendDetails is Details behind what dst has.
+func (e *Entry) appendDetails(dst []byte) ([]byte, error) {
+	// The members are in canonical order as they stand here.
+	w := jsonWriter{b: append(dst, '{')}
+	separator := ""
+	member := func(name string) {
+		w.raw(separator + name)
+		separator = ","
 	}
-	if context := e.contextDetails(); len(context) > 0 {
-		details["context"] = context
+	if e.Actor.Name != "" || len(e.Actor.Metadata) > 0 {
+		member(`"actor":`)
+		w.details(e.Actor.Name, e.Actor.Metadata)
+	}
+	if e.Context != (Context{}) {
+		member(`"context":`)
+		w.context(e.Context)
 	}
 	if len(e.Metadata) > 0 {
-		details["metadata"] = e.Metadata
+		member(`"metadata":`)
+		w.value("", e.Metadata)
 	}
-	targets, any := make([]any, len(e.Targets)), false
-	for i, t := range e.Targets {
-		target := partyDetails(t.Name, t.Metadata)
-		targets[i], any = target, any || len(target) > 0
+	if slices.ContainsFunc(e.Targets, func(t Target) bool { return t.Name != "" || len(t.Metadata) > 0 }) {
+		member(`"targets":`)
+		for i, t := range e.Targets {
+			w.raw([]string{"[", ","}[min(i, 1)])
+			w.details(t.Name, t.Metadata)
+		}
+		w.raw("]")
 	}
-	if any {
-		details["targets"] = targets
-	}
-	return appendCanonical(nil, details)
-}
-
-func partyDetails(name string, metadata Metadata) map[string]any {
-	m := map[string]any{}
-	if name != "" {
-		m["name"] = name
-	}
-	if len(metadata) > 0 {
-		m["metadata"] = metadata
-	}
-	return m
-}
-
-func (e *Entry) contextDetails() map[string]any {
-	m := map[string]any{}
-	if e.Context.Location != "" {
-		m["location"] = e.Context.Location
-	}
-	if e.Context.UserAgent != "" {
-		m["user_agent"] = e.Context.UserAgent
-	}
-	return m
+	w.raw("}")
+	return w.b, w.err
 }
 
 // LeafHash is the hash of a record in its log's tree (RFC 6962).
