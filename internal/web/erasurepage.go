@@ -349,7 +349,7 @@ func erasureSteps(e *erasure.Record) []erasureStep {
 		{erasure.StepErase, "Erase the details", "Names, metadata, addresses and browsers of every entry that has the subject as actor or target. The keys that could prove them go too."},
 		{erasure.StepForget, "Remove copies", "Files of exports, sessions, and names that the server keeps beside the log."},
 		{erasure.StepScrub, "Clear the disk", "The bytes in the server's files are written over or removed."},
-		{erasure.StepVerify, "Look again", "The log is read once more: no entry may have details of the subject, but those under legal hold."},
+		{erasure.StepVerify, "Look again", "The log is searched once more: no entry may have details of the subject, but those under legal hold."},
 		{erasure.StepConfirm, "Write it down", "An entry in this log says that it is done, how many entries it was, and for which request."},
 	}
 	at := -1 // the step under way
