@@ -60,6 +60,14 @@ func (p *pages) complete(w http.ResponseWriter, r *server.Request) error {
 		caret = complete.Caret{Field: field, Word: params.Get("word"), Rest: text}
 	}
 	out := completion{Start: complete.UnitOf(text, caret.Start), End: complete.UnitOf(text, caret.End)}
+	ctx, cancel := context.WithTimeout(r.Context(), completeTime)
+	defer cancel()
+	done := p.counting.take(ctx, r.Organization.ID)
+	if done == nil {
+		out.Items, out.Notes = []complete.Item{}, []string{"Nothing could be counted in time: others of your organization are counting. What you type is found all the same."}
+		return server.WriteJSON(w, http.StatusOK, out)
+	}
+	defer done()
 	c := p.completer(r, caret)
 	defer c.cancel()
 	out.Items = c.items(caret)

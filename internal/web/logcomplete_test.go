@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stelehq/stele/audit"
+	"github.com/stelehq/stele/internal/auth"
+	"github.com/stelehq/stele/internal/web"
 )
 
 // offer is what may come next, as scripts read it.
@@ -107,6 +111,47 @@ func TestCompleteIsBounded(t *testing.T) {
 	}
 	if len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "Actor: not counted in time") {
 		t.Errorf("notes %q", o.Notes)
+	}
+}
+
+// TestCountingTakesTurns: a few of an organization are counted at once, the others
+// wait and say so, and those of another organization do not.
+func TestCountingTakesTurns(t *testing.T) {
+	const most = 4
+	s := openSite(t)
+	v, other := s.reader(t), s.enter(t, "theirs", auth.PersonViewer, "u9", "Zed")
+	s.record(t, "theirs", s.plainEvents("x.y", 3)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	counting, all := make(chan struct{}), sync.WaitGroup{}
+	hook := func(ctx context.Context) error {
+		counting <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	s.engine.onCount.Store(&hook)
+	for range most {
+		all.Go(func() {
+			v.ask(httptest.NewRequestWithContext(ctx, http.MethodGet, web.Base+"/audit-log/histogram", nil))
+		})
+	}
+	for range most {
+		<-counting
+	}
+	s.engine.onCount.Store(nil)
+	if o := v.offers("q=actor:a"); len(o.Items) > 0 || len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "others of your organization are counting") {
+		t.Errorf("a fifth: %+v", o)
+	}
+	ended, end := context.WithTimeout(t.Context(), time.Millisecond)
+	defer end()
+	late := v.ask(httptest.NewRequestWithContext(ended, http.MethodGet, web.Base+"/audit-log/histogram", nil))
+	late.want(t, http.StatusServiceUnavailable, "Counting takes longer than usual for this filter.")
+	if o := other.offers("q=action:x"); len(o.Items) == 0 {
+		t.Errorf("of another organization: %+v", o)
+	}
+	cancel()
+	all.Wait()
+	if o := v.offers("q=actor:u"); len(o.Items) == 0 {
+		t.Errorf("once they are done: %+v", o)
 	}
 }
 

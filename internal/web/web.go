@@ -86,6 +86,7 @@ type pages struct {
 	parts     *template.Template            // layout and parts
 	pages     map[string]*template.Template // by name, each with the parts
 	following following
+	counting  turns
 }
 
 // New makes the pages.
