@@ -86,7 +86,7 @@ func kinds() *rapid.Generator[string] {
 // record appends random events.
 func (h *hall) record(t *rapid.T) {
 	b := ledger.NewBatch(h.org)
-	for range rapid.IntRange(1, 60).Draw(t, "events") {
+	for range rapid.IntRange(1, 25).Draw(t, "events") {
 		e := audit.Event{
 			Action:     rapid.SampledFrom([]string{"user.invited", "user.removed", "team.renamed"}).Draw(t, "action"),
 			OccurredAt: time.UnixMilli(1_772_000_000_000 + rapid.Int64Range(0, 1000).Draw(t, "occurred")),
@@ -110,7 +110,7 @@ func (h *hall) record(t *rapid.T) {
 
 // takeOut removes every n-th entry of the first ones, or erases it.
 func (h *hall) takeOut(t *rapid.T) {
-	every, until := rapid.Uint64Range(1, 5).Draw(t, "every"), rapid.Uint64Range(0, 200).Draw(t, "until")
+	every, until := rapid.Uint64Range(1, 5).Draw(t, "every"), rapid.Uint64Range(0, 100).Draw(t, "until")
 	what := rapid.SampledFrom([]ledger.Fate{ledger.Removed, ledger.Erased}).Draw(t, "fate")
 	_, err := h.log.Rewrite(t.Context(), ledger.Rewrite{
 		Organization: h.org, To: ledger.BlockSize, ErasedAt: h.now().UnixMilli(),
