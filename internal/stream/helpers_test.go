@@ -208,6 +208,13 @@ func (s *script) batches() []sink.Batch {
 	return slices.Clone(s.got)
 }
 
+// opened are the settings that it was opened with last.
+func (s *script) opened() sink.Values {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values[len(s.values)-1]
+}
+
 // seqs are the events of all attempts so far, in order.
 func (s *script) seqs() []uint64 {
 	var list []uint64

@@ -183,9 +183,7 @@ func TestInvalid(t *testing.T) {
 		}
 		synctest.Wait()
 		diff(t, sc.seqs()[3*before:], []uint64{0, 1, 2})
-		sc.mu.Lock()
-		diff(t, sc.values[len(sc.values)-1], sink.Values{"url": "https://x.example", "token": "another-secret-5678"})
-		sc.mu.Unlock()
+		diff(t, sc.opened(), sink.Values{"url": "https://x.example", "token": "another-secret-5678"})
 	})
 }
 
@@ -480,7 +478,7 @@ func TestTest(t *testing.T) {
 		}
 		diff(t, got, want)
 		b := sc.batches()[0]
-		if !b.Test || len(b.Events) != 1 || sc.values[0]["token"] != "top-secret-token-1234" {
+		if !b.Test || len(b.Events) != 1 || sc.opened()["token"] != "top-secret-token-1234" {
 			t.Errorf("%+v", b)
 		}
 		if _, err := s.Test(t.Context(), "org_2", st.ID, sp); !isNotFound(err) {
@@ -611,7 +609,7 @@ func TestRewrap(t *testing.T) {
 		if _, err := only.Test(t.Context(), "org_1", st.ID, Spec{Kind: "test", Settings: sink.Values{"url": "x"}}); err != nil {
 			t.Error(err)
 		}
-		diff(t, sc.values[len(sc.values)-1]["token"], "top-secret-token-1234")
+		diff(t, sc.opened()["token"], "top-secret-token-1234")
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
@@ -101,6 +102,14 @@ func (c *chaos) tried() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.faults) == len(allFaults())
+}
+
+// count is how many attempts were not the first of their batch, and how often each
+// fault has happened. The server that sends may go on meanwhile.
+func (c *chaos) count() (repeats int, faults map[string]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.repeats, maps.Clone(c.faults)
 }
 
 func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -32,6 +32,13 @@ type hec struct {
 	last     map[string]json.RawMessage
 }
 
+// set changes how it answers: a request that was given up may still be with it.
+func (h *hec) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
 func (h *hec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -189,7 +196,7 @@ func TestSplunkAcknowledgement(t *testing.T) {
 	}
 
 	// It never confirms: not delivered, and the next attempt has a channel of its own.
-	h.polls = 1 << 30
+	h.set(func() { h.polls = 1 << 30 })
 	channel := s.channel
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -216,7 +223,7 @@ func TestSplunkAcknowledgement(t *testing.T) {
 	send(t, open(t, Splunk(), v), batch(t, 0, 1))
 
 	// Required, and the token has none.
-	h.acks = false
+	h.set(func() { h.acks = false })
 	v["acknowledgement"] = "required"
 	refuse(t, open(t, Splunk(), v), batch(t, 0, 1), Invalid, "Switch on indexer acknowledgement")
 }

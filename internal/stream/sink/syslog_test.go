@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
@@ -26,8 +27,8 @@ type syslogReceiver struct {
 	mu     sync.Mutex
 	heads  []string
 	events []string
-	stop   int // break off after so many messages; 0 never
-	keep   bool
+	stop   int    // break off after so many messages; 0 never
+	keep   func() // called once all was read: then the connection stays open
 	done   chan struct{}
 	conns  sync.WaitGroup
 }
@@ -98,7 +99,8 @@ func (r *syslogReceiver) serve(c net.Conn) {
 			return
 		}
 	}
-	if r.keep {
+	if r.keep != nil {
+		r.keep()
 		<-r.done
 	}
 }
@@ -141,9 +143,9 @@ func TestSyslogBreaksOff(t *testing.T) {
 
 func TestSyslogThatKeepsConnections(t *testing.T) {
 	r := newSyslogReceiver(t)
-	r.keep = true
-	ctx, cancel := shortly(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	r.keep = cancel
 	_, err := open(t, Syslog(), r.settings()).Send(ctx, batch(t, 0, 1))
 	if e := AsError(err); e.Code != "not_closed" || e.Class != Retry || !strings.Contains(e.Message, "confirmation to none") {
 		t.Errorf("%s %v", e.Code, err)
