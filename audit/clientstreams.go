@@ -356,13 +356,31 @@ func (c *Client) CancelReplay(ctx context.Context, org, id, replay string) error
 	return c.do(ctx, call{method: http.MethodDelete, path: streamPath(org, id, "replays", replay)}, nil)
 }
 
-// StreamReconciliation says what of a log lies at an object store. Summary says
-// it in a sentence.
+// StreamReconciliation compares what lies at an object store with a log: the
+// entries with From ≤ seq ≤ To. State is "running", "done", "failed" or
+// "canceled".
 type StreamReconciliation struct {
+	ID             string `json:"id"`
 	OrganizationID string `json:"organization_id"`
 	From           uint64 `json:"from"`
 	To             uint64 `json:"to"`
-	Summary        string `json:"summary"`
+	State          string `json:"state"`
+	// Objects is how many were found so far, NextSeq the first that is not
+	// compared yet.
+	Objects int    `json:"objects"`
+	NextSeq uint64 `json:"next_seq"`
+	// Error says why it failed, Found what came of it: nil until it is done.
+	Error     string          `json:"error,omitempty"`
+	Found     *StreamFindings `json:"found"`
+	CreatedAt time.Time       `json:"created_at"`
+	CreatedBy string          `json:"created_by,omitempty"`
+	EndedAt   time.Time       `json:"ended_at,omitzero"`
+}
+
+// StreamFindings say what of a log lies at an object store. Summary says it in a
+// sentence.
+type StreamFindings struct {
+	Summary string `json:"summary"`
 	// Removed is how many entries of the range the log has no more, since
 	// retention has removed them: of those nothing is said.
 	Removed    uint64      `json:"removed"`
@@ -380,11 +398,29 @@ type StreamGap struct {
 	Events uint64 `json:"events"`
 }
 
-// ReconcileStream compares what lies at a stream's destination with the log. Only
-// object stores can be asked; Since and Until are refused.
+// ReconcileStream starts comparing what lies at a stream's destination with the
+// log, which takes minutes where there are many objects. Only object stores can be
+// asked; Since and Until are refused. One of a stream runs at a time.
 func (c *Client) ReconcileStream(ctx context.Context, org, id string, r StreamRange) (*StreamReconciliation, error) {
 	out := new(StreamReconciliation)
-	return out, c.send(ctx, http.MethodPost, streamPath(org, id, "reconcile"), r, out)
+	return out, c.send(ctx, http.MethodPost, streamPath(org, id, "reconciliations"), r, out)
+}
+
+// StreamReconciliation returns one, with its progress and what came of it.
+func (c *Client) StreamReconciliation(ctx context.Context, org, id, reconciliation string) (*StreamReconciliation, error) {
+	out := new(StreamReconciliation)
+	return out, c.do(ctx, call{method: http.MethodGet, path: streamPath(org, id, "reconciliations", reconciliation)}, out)
+}
+
+// StreamReconciliations yields those of a stream, newest first. It ends after the
+// first error.
+func (c *Client) StreamReconciliations(ctx context.Context, org, id string) iter.Seq2[*StreamReconciliation, error] {
+	return list[StreamReconciliation](ctx, c, streamPath(org, id, "reconciliations"), "reconciliations", url.Values{})
+}
+
+// CancelReconciliation ends one that runs.
+func (c *Client) CancelReconciliation(ctx context.Context, org, id, reconciliation string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: streamPath(org, id, "reconciliations", reconciliation)}, nil)
 }
 
 // StreamKinds are the kinds of destinations and the formats of a server.

@@ -22,7 +22,9 @@ func TestClientStreams(t *testing.T) {
 		status(201, st), ok(`{"streams":[`+st+`]}`), ok(st), ok(st), ok(`{"ok":true,"latency_ms":3}`), ok(`{"ok":false,"message":"no"}`), ok(st), ok(st),
 		ok(`{"deliveries":[{"number":4}],"next":"4","has_more":true}`), ok(`{"deliveries":[{"number":3}],"next":null,"has_more":false}`),
 		ok(`{"dead_letters":[{"seq":7}],"next":null,"has_more":false}`), status(201, replay), status(204, ""),
-		status(201, replay), ok(`{"replays":[`+replay+`]}`), status(204, ""), ok(`{"missing":2,"gaps":[{"from":1,"to":2,"events":2}]}`), status(204, ""),
+		status(201, replay), ok(`{"replays":[`+replay+`]}`), status(204, ""), status(201, `{"id":"reconciliation_1","state":"running","found":null}`),
+		ok(`{"id":"reconciliation_1","state":"done","found":{"missing":2,"gaps":[{"from":1,"to":2,"events":2}]}}`),
+		ok(`{"reconciliations":[{"id":"reconciliation_1","state":"failed","error":"no"}]}`), status(204, ""), status(204, ""),
 		ok(`{"kinds":[{"name":"s3","settings":[{"name":"bucket","required":true}]}],"formats":[{"name":"json"}]}`),
 	)
 	check := func(good bool, err error) {
@@ -68,7 +70,13 @@ func TestClientStreams(t *testing.T) {
 	}
 	check(true, c.CancelReplay(ctx, org, "stream_1", "replay_1"))
 	found, err := c.ReconcileStream(ctx, org, "stream_1", audit.StreamRange{})
-	check(found.Missing == 2 && found.Gaps[0].Events == 2, err)
+	check(found.State == "running" && found.Found == nil, err)
+	found, err = c.StreamReconciliation(ctx, org, "stream_1", "reconciliation_1")
+	check(found.Found.Missing == 2 && found.Found.Gaps[0].Events == 2, err)
+	for r, err := range c.StreamReconciliations(ctx, org, "stream_1") {
+		check(r.Error == "no", err)
+	}
+	check(true, c.CancelReconciliation(ctx, org, "stream_1", "reconciliation_1"))
 	check(true, c.DeleteStream(ctx, "", "stream_1"))
 	kinds, err := c.StreamKinds(ctx)
 	check(kinds.Kinds[0].Settings[0].Required && kinds.Formats[0].Name == "json", err)
@@ -87,7 +95,9 @@ func TestClientStreams(t *testing.T) {
 		`GET ` + at + `/stream_1/deliveries `, `GET ` + at + `/stream_1/deliveries?cursor=4 `, `GET ` + at + `/stream_1/dead-letters `,
 		`POST /v1/streams/stream_1/dead-letters/retry {"organization_id":"o"}`, `POST ` + at + `/stream_1/dead-letters/discard {"seqs":[7]}`,
 		`POST ` + at + `/stream_1/replays {"from":1,"until":"2026-03-01T00:00:00Z"}`, `GET ` + at + `/stream_1/replays `,
-		`DELETE ` + at + `/stream_1/replays/replay_1 `, `POST ` + at + `/stream_1/reconcile {}`, `DELETE /v1/streams/stream_1 `, `GET /v1/stream-kinds `,
+		`DELETE ` + at + `/stream_1/replays/replay_1 `, `POST ` + at + `/stream_1/reconciliations {}`,
+		`GET ` + at + `/stream_1/reconciliations/reconciliation_1 `, `GET ` + at + `/stream_1/reconciliations `,
+		`DELETE ` + at + `/stream_1/reconciliations/reconciliation_1 `, `DELETE /v1/streams/stream_1 `, `GET /v1/stream-kinds `,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -179,31 +180,92 @@ func (c *replayCancelCmd) Run(ctx context.Context) error {
 	return client.CancelReplay(ctx, c.Org, c.ID, c.Replay)
 }
 
+// streamReconcileCmd is about reconciliations.
 type streamReconcileCmd struct {
+	Start  reconcileStartCmd  `cmd:"" default:"withargs" help:"Start one and wait for what comes of it: all that was delivered, or part of it by seq."`
+	List   reconcileListCmd   `cmd:"" help:"List them with what came of each, newest first."`
+	Cancel reconcileCancelCmd `cmd:"" help:"End one that runs."`
+}
+
+type reconcileStartCmd struct {
 	oneStream
 	rangeFlags
 }
 
-// Run compares, and exits with 3 when anything is missing.
-func (c *streamReconcileCmd) Run(ctx context.Context, p *process) error {
+// Run compares, and exits with 3 when anything is missing. When it is
+// interrupted, the server goes on.
+func (c *reconcileStartCmd) Run(ctx context.Context, p *process) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	found, err := client.ReconcileStream(ctx, c.Org, c.ID, audit.StreamRange{OrganizationID: c.Log, From: c.From, To: c.To})
-	if err != nil {
-		return err
+	r, err := client.ReconcileStream(ctx, c.Org, c.ID, audit.StreamRange{OrganizationID: c.Log, From: c.From, To: c.To})
+	for wait := firstLook; err == nil && r.State == "running"; wait = min(2*wait, longestLook) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the server goes on with %s, see stele stream reconcile list: %w", r.ID, ctx.Err())
+		case <-time.After(wait):
+		}
+		r, err = client.StreamReconciliation(ctx, c.Org, c.ID, r.ID)
 	}
-	if c.JSON {
-		err = printJSON(p.stdout, found)
-	} else {
-		_, err = fmt.Fprintln(p.stdout, found.Summary)
-		for _, gap := range found.Gaps {
+	switch {
+	case err != nil:
+		return err
+	case r.Found == nil:
+		return fmt.Errorf("%s is %s: %s", r.ID, r.State, cmp.Or(r.Error, "somebody ended it"))
+	case c.JSON:
+		err = printJSON(p.stdout, r)
+	default:
+		_, err = fmt.Fprintln(p.stdout, r.Found.Summary)
+		for _, gap := range r.Found.Gaps {
 			fmt.Fprintf(p.stdout, "missing: %d events, seq %d to %d\n", gap.Events, gap.From, gap.To)
 		}
 	}
-	if err != nil || found.Missing == 0 {
+	if err != nil || r.Found.Missing == 0 {
 		return err
 	}
-	return &exitCodeError{exitUnsound, fmt.Errorf("%d events are missing", found.Missing)}
+	return &exitCodeError{exitUnsound, fmt.Errorf("%d events are missing", r.Found.Missing)}
+}
+
+// The pauses between two looks at what takes time.
+const (
+	firstLook   = 50 * time.Millisecond
+	longestLook = 2 * time.Second
+)
+
+type reconcileListCmd struct{ oneStream }
+
+// Run lists the reconciliations.
+func (c *reconcileListCmd) Run(ctx context.Context, p *process) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	heading := []string{"ID", "ORGANIZATION", "FROM", "TO", "STATE", "STARTED", "FOUND"}
+	return show(p, &c.remote, client.StreamReconciliations(ctx, c.Org, c.ID), heading, func(r *audit.StreamReconciliation) []string {
+		found := cmp.Or(r.Error, "–")
+		switch {
+		case r.Found != nil:
+			found = r.Found.Summary
+		case r.State == "running":
+			found = fmt.Sprintf("%d objects so far, compared up to seq %d", r.Objects, r.NextSeq)
+		}
+		return []string{
+			r.ID, r.OrganizationID, strconv.FormatUint(r.From, 10), strconv.FormatUint(r.To, 10), r.State, r.CreatedAt.Format(time.DateTime), found,
+		}
+	})
+}
+
+type reconcileCancelCmd struct {
+	oneStream
+	Reconciliation string `arg:"" help:"Reconciliation."`
+}
+
+// Run ends a reconciliation.
+func (c *reconcileCancelCmd) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	return client.CancelReconciliation(ctx, c.Org, c.ID, c.Reconciliation)
 }

@@ -99,21 +99,48 @@ func (a *api) cancelReplay(w http.ResponseWriter, r *server.Request) error {
 	return nil
 }
 
-// reconciliation is what lies at a destination, compared with the log.
-type reconciliation struct {
-	OrganizationID string       `json:"organization_id"`
-	From           uint64       `json:"from"`
-	To             uint64       `json:"to"`
-	Summary        string       `json:"summary"`
-	Removed        uint64       `json:"removed"`
-	Expected       uint64       `json:"expected"`
-	Missing        uint64       `json:"missing"`
-	Gaps           []stream.Gap `json:"gaps"`
-	Objects        int          `json:"objects"`
-	Duplicates     int          `json:"duplicates"`
+// reconciliationAnswer compares what lies at a destination with the log.
+type reconciliationAnswer struct {
+	ID             string                     `json:"id"`
+	OrganizationID string                     `json:"organization_id"`
+	From           uint64                     `json:"from"`
+	To             uint64                     `json:"to"`
+	State          stream.ReconciliationState `json:"state"`
+	Objects        int                        `json:"objects"` // found so far
+	Next           uint64                     `json:"next_seq"`
+	Error          string                     `json:"error,omitempty"`
+	Found          *findingsAnswer            `json:"found"`
+	CreatedAt      stamp                      `json:"created_at"`
+	CreatedBy      string                     `json:"created_by,omitempty"`
+	EndedAt        stamp                      `json:"ended_at,omitzero"`
 }
 
-func (a *api) reconcileStream(w http.ResponseWriter, r *server.Request) error {
+// findingsAnswer is what came of it.
+type findingsAnswer struct {
+	Summary    string       `json:"summary"`
+	Removed    uint64       `json:"removed"`
+	Expected   uint64       `json:"expected"`
+	Missing    uint64       `json:"missing"`
+	Gaps       []stream.Gap `json:"gaps"`
+	Objects    int          `json:"objects"`
+	Duplicates int          `json:"duplicates"`
+}
+
+func reconciliationOf(r *stream.Reconciliation) reconciliationAnswer {
+	out := reconciliationAnswer{
+		ID: r.ID, OrganizationID: r.Organization, From: r.From, To: r.To, State: r.State, Objects: r.Objects, Next: r.Next, Error: r.Error,
+		CreatedAt: stamp(r.CreatedAt), CreatedBy: r.CreatedBy.ID, EndedAt: stamp(r.EndedAt),
+	}
+	if f := r.Found; f != nil {
+		out.Found = &findingsAnswer{
+			Summary: f.Summary(), Removed: f.Removed, Expected: f.Expected, Missing: f.Missing, Gaps: append([]stream.Gap{}, f.Gaps...),
+			Objects: f.Objects, Duplicates: f.Duplicates,
+		}
+	}
+	return out
+}
+
+func (a *api) createReconciliation(w http.ResponseWriter, r *server.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
@@ -125,15 +152,55 @@ func (a *api) reconcileStream(w http.ResponseWriter, r *server.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := a.Streams.Reconcile(r.Context(), r.Org(), r.PathValue("id"), log, body.From, body.To)
+	started, err := a.Streams.Reconcile(r.Context(), r.Org(), r.PathValue("id"), stream.ReconcileSpec{
+		Organization: log, From: body.From, To: body.To, By: stream.Key(r.Identity.KeyID),
+	})
 	if err != nil {
 		return err
 	}
-	out := reconciliation{
-		OrganizationID: found.Organization, From: found.From, To: found.To, Summary: found.Summary(), Removed: found.Removed,
-		Expected: found.Expected, Missing: found.Missing, Gaps: append([]stream.Gap{}, found.Gaps...), Objects: found.Objects, Duplicates: found.Duplicates,
+	return created(w, streamsPath(r)+"/"+r.PathValue("id")+"/reconciliations/"+started.ID, reconciliationOf(&started))
+}
+
+// reconciliationList is all reconciliations of a stream that are remembered.
+type reconciliationList struct {
+	Reconciliations []reconciliationAnswer `json:"reconciliations"`
+}
+
+func (a *api) listReconciliations(w http.ResponseWriter, r *server.Request) error {
+	if _, err := parseParams(r); err != nil {
+		return err
+	}
+	all, err := a.Streams.Reconciliations(r.Context(), r.Org(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	out := reconciliationList{Reconciliations: make([]reconciliationAnswer, len(all))}
+	for i := range all {
+		out.Reconciliations[i] = reconciliationOf(&all[i])
 	}
 	return server.WriteJSON(w, http.StatusOK, out)
+}
+
+func (a *api) getReconciliation(w http.ResponseWriter, r *server.Request) error {
+	if _, err := parseParams(r); err != nil {
+		return err
+	}
+	found, err := a.Streams.Reconciliation(r.Context(), r.Org(), r.PathValue("id"), r.PathValue("reconciliation"))
+	if err != nil {
+		return err
+	}
+	return server.WriteJSON(w, http.StatusOK, reconciliationOf(&found))
+}
+
+func (a *api) cancelReconciliation(w http.ResponseWriter, r *server.Request) error {
+	if _, err := parseParams(r); err != nil {
+		return err
+	}
+	if err := a.Streams.CancelReconciliation(r.Context(), r.Org(), r.PathValue("id"), r.PathValue("reconciliation")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // deliveryList is a page of a stream's history.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -218,24 +219,41 @@ func TestStreamReconcile(t *testing.T) {
 	for one.Status.Events < 3 {
 		h.get(at).want(200).into(&one)
 	}
-	var got audit.StreamReconciliation
-	h.call("POST", at+"/reconcile", `{}`).want(200).into(&got)
-	if got.Expected != 3 || got.Missing != 1 || got.Objects != 1 || len(got.Gaps) != 1 || got.Gaps[0].From != 2 {
+	reconciled := func(at, body string) *audit.StreamFindings {
+		t.Helper()
+		var r audit.StreamReconciliation
+		h.call("POST", at+"/reconciliations", body).want(201).into(&r)
+		for r.State == "running" {
+			id := r.ID
+			r = audit.StreamReconciliation{}
+			h.get(at + "/reconciliations/" + id).want(200).into(&r)
+		}
+		if r.State != "done" || r.OrganizationID != "acme" || r.CreatedBy != "root" || r.Found == nil {
+			t.Fatalf("%+v", r)
+		}
+		return r.Found
+	}
+	if got := reconciled(at, `{}`); got.Expected != 3 || got.Missing != 1 || got.Objects != 1 || len(got.Gaps) != 1 || got.Gaps[0].From != 2 {
 		t.Errorf("%+v", got)
 	}
 	for one.Status.Events < 3 || one.OrganizationID != "" {
 		one = audit.Stream{}
 		h.get(all).want(200).into(&one)
 	}
-	h.call("POST", all+"/reconcile", `{"organization_id":"acme"}`).want(200).into(&got)
-	if got.Expected != 3 || got.Missing != 1 || got.OrganizationID != "acme" {
+	if got := reconciled(all, `{"organization_id":"acme"}`); got.Expected != 3 || got.Missing != 1 {
 		t.Errorf("the operator's: %+v", got)
 	}
-	got = audit.StreamReconciliation{}
-	h.call("POST", at+"/reconcile", `{"from":0,"to":1}`).want(200).into(&got)
+	got := reconciled(at, `{"from":0,"to":1}`)
 	if got.Missing != 0 || got.Summary != "seq 0 to 1: all 2 events delivered, 0 missing, 0 duplicate objects" {
 		t.Errorf("%+v", got)
 	}
+	var list struct{ Reconciliations []audit.StreamReconciliation }
+	h.get(at + "/reconciliations").want(200).into(&list)
+	if len(list.Reconciliations) != 2 || !slices.ContainsFunc(list.Reconciliations, func(r audit.StreamReconciliation) bool { return r.Found.Summary == got.Summary }) {
+		t.Errorf("%+v", list)
+	}
+	h.call("DELETE", at+"/reconciliations/"+list.Reconciliations[0].ID, "").want(204)
+	h.get(at + "/reconciliations/reconciliation_x").want(404)
 }
 
 // TestStreamRoles holds who may use streams: admins, those limited to an

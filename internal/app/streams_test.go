@@ -360,6 +360,7 @@ func TestOwnActions(t *testing.T) {
 	actions := []string{
 		stream.ActionCreated, stream.ActionUpdated, stream.ActionDeleted, stream.ActionPaused, stream.ActionResumed, stream.ActionStateChanged,
 		stream.ActionLagExceeded, stream.ActionLagRecovered, stream.ActionReplayStarted, stream.ActionReplayEnded, stream.ActionDiscarded,
+		stream.ActionReconciled,
 	}
 	text, err := os.ReadFile("../../docs/streams/README.md")
 	if err != nil {
@@ -374,7 +375,7 @@ func TestOwnActions(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if slices.Sort(actions); len(slices.Compact(actions)) != 11 {
+	if slices.Sort(actions); len(slices.Compact(actions)) != 12 {
 		t.Errorf("%v", actions)
 	}
 }

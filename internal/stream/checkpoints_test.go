@@ -104,7 +104,7 @@ func TestCheckpointsThenEvents(t *testing.T) {
 		s.Notify("org_1")
 		synctest.Wait()
 		diff(t, sc.seqs(), []uint64{2, 3, 4, 4}) // with a checkpoint before and after
-		if _, err := s.Reconcile(t.Context(), "org_1", st.ID, "", new(uint64(0)), nil); err == nil {
+		if _, err := s.Reconcile(t.Context(), "org_1", st.ID, ReconcileSpec{From: new(uint64(0))}); err == nil {
 			t.Error("events that were never sent were compared")
 		}
 	})

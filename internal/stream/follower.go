@@ -38,6 +38,8 @@ type follower struct {
 	shown     Stat            // but LagSeconds
 	oldest    time.Time       // received_at of what is not delivered
 
+	reconciling *reconciling // at work; nil when there is none
+
 	// Owned by the goroutine.
 	loaded    bool
 	st        *Stream

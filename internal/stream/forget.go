@@ -13,7 +13,7 @@ import (
 const quoteRemoved = "What the destination said was removed, because it may have quoted details that were erased."
 
 // Forget removes what is kept of somebody whose details were erased from an
-// organization's log: the name of who made a stream or a replay, and what
+// organization's log: the name of who made a stream, a replay or a reconciliation, and what
 // receivers said about events of that log, in which they may have quoted any. What
 // was made of the log for the next attempt is made again. It may be called again.
 func (s *Streams) Forget(ctx context.Context, org, person string) error {
@@ -65,6 +65,10 @@ func (s *Streams) forgetIn(ctx context.Context, st *Stream, org, person string) 
 		quoted := r.Cursor.unquote(org)
 		return r.Organization() == org && r.CreatedBy.forget(person) || quoted
 	})
+	if err != nil {
+		return err
+	}
+	err = edit(ctx, s.cfg.KV, prefixReconciliation+id+"/", func(r *Reconciliation) bool { return r.forget(org, person) })
 	if err != nil {
 		return err
 	}
@@ -148,6 +152,18 @@ func unquoteAll(list []Attempt) bool {
 
 func (c *cursor) unquote(org string) bool {
 	return c.Organization == org && c.Frozen != nil && unquoteAll(c.Frozen.Failures)
+}
+
+// forget removes what is known of a person, and what the receiver said.
+func (r *Reconciliation) forget(org, person string) bool {
+	if r.Organization != org {
+		return false
+	}
+	changed := r.CreatedBy.forget(person)
+	if r.Error != "" && r.Error != quoteRemoved && r.Error != reasonStopped {
+		r.Error, changed = quoteRemoved, true
+	}
+	return changed
 }
 
 func (d *Delivery) unquote() bool {

@@ -23,6 +23,7 @@ const (
 	ActionReplayStarted = "log_stream.replay_started"
 	ActionReplayEnded   = "log_stream.replay_ended"
 	ActionDiscarded     = "log_stream.dead_letters_discarded"
+	ActionReconciled    = "log_stream.reconciled"
 )
 
 // Who does something to a stream. The zero Who is the server itself.

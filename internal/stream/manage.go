@@ -396,7 +396,7 @@ func (s *Streams) Delete(ctx context.Context, org, id string, by Who) error {
 
 // sweep removes what was kept about a stream.
 func (s *Streams) sweep(ctx context.Context, id string) error {
-	for _, prefix := range []string{prefixHealth + id, prefixCursor + id + "/", prefixReplay + id + "/", prefixDelivery + id + "/", prefixDead + id + "/", prefixLag + id} {
+	for _, prefix := range []string{prefixHealth + id, prefixCursor + id + "/", prefixReplay + id + "/", prefixDelivery + id + "/", prefixDead + id + "/", prefixLag + id, prefixReconciliation + id + "/"} {
 		for {
 			recs, err := s.cfg.KV.List(ctx, prefix, "", 256)
 			if err != nil {

@@ -40,8 +40,8 @@ func TestReconcileIsNoLie(t *testing.T) {
 		sp.Filter = "action:user.viewed" // 2, 5, 8: one object from 2 to 8
 		st := create(t, s, "org_1", sp)
 		synctest.Wait()
-		ask := func(from, to *uint64) (Reconciliation, error) {
-			return s.Reconcile(t.Context(), "org_1", st.ID, "", from, to)
+		ask := func(from, to *uint64) (Findings, error) {
+			return reconcile(t, s, st, ReconcileSpec{From: from, To: to})
 		}
 		if got, err := ask(nil, nil); err != nil || got.Expected != 3 || got.Missing != 0 {
 			t.Fatalf("before: %+v, %v", got, err)
@@ -71,6 +71,33 @@ func TestReconcileIsNoLie(t *testing.T) {
 			t.Errorf("sent %v", sent)
 		}
 	})
+}
+
+// reconcile starts one and waits for what comes of it.
+func reconcile(t *testing.T, s *Streams, st *Stream, spec ReconcileSpec) (Findings, error) {
+	t.Helper()
+	r, err := s.Reconcile(t.Context(), st.Organization, st.ID, spec)
+	if err != nil {
+		return Findings{}, err
+	}
+	if r.State != ReconciliationRunning {
+		t.Errorf("it begins as %+v", r)
+	}
+	synctest.Wait()
+	r = reconciliation(t, s, st, r.ID)
+	if r.State != ReconciliationDone || r.Found == nil || r.Next != r.To+1 {
+		t.Fatalf("it ended as %+v", r)
+	}
+	return *r.Found, nil
+}
+
+func reconciliation(t *testing.T, s *Streams, st *Stream, id string) Reconciliation {
+	t.Helper()
+	r, err := s.Reconciliation(t.Context(), st.Organization, st.ID, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // fieldOf is the field that an error names.

@@ -21,6 +21,8 @@ const (
 	prefixDelivery = "stream_delivery/" // ID/number → Delivery
 	prefixDead     = "stream_dead/"     // ID/organization/seq → DeadLetter
 	prefixNote     = "stream_note/"     // ULID → Change, until it is told
+
+	prefixReconciliation = "stream_reconciliation/" // ID/reconciliation → Reconciliation
 )
 
 // State says how a stream is.

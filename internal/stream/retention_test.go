@@ -395,12 +395,12 @@ func TestRetentionReconcile(t *testing.T) {
 			w.record(t, 9)
 			st := create(t, s, "org_1", sp)
 			time.Sleep(time.Minute)
-			before, err := s.Reconcile(t.Context(), "org_1", st.ID, "", nil, nil)
+			before, err := reconcile(t, s, st, ReconcileSpec{})
 			if err != nil || before.Expected != expected[0] || before.Removed != 0 || strings.Contains(before.Summary(), "retention") {
 				t.Errorf("before: %+v, %v", before, err)
 			}
 			w.due(t, "action:user.viewed")
-			got, err := s.Reconcile(t.Context(), "org_1", st.ID, "", nil, nil)
+			got, err := reconcile(t, s, st, ReconcileSpec{})
 			removed := got.To + 1 - got.From - 6
 			if err != nil || got.Expected != expected[1] || got.Missing != 0 || got.Removed != removed || removed == 0 {
 				t.Errorf("after: %+v, %v; want %d removed", got, err, removed)

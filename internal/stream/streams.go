@@ -124,6 +124,8 @@ type Streams struct {
 	// while what the store decodes for each takes memory that no budget counts.
 	reading chan struct{}
 	notes   chan struct{} // there are changes to tell
+	// comparing has an element for each reconciliation at work.
+	comparing chan struct{}
 
 	// mu guards what follows, and the fields of followers that say so. It is
 	// held for moments, never while reading or writing.
@@ -165,6 +167,7 @@ func Open(ctx context.Context, cfg Config) (*Streams, error) {
 		healthy:   newBudget(cfg.MaxInFlight - cfg.MaxInFlight/2),
 		failing:   newBudget(cfg.MaxInFlight / 2),
 		notes:     make(chan struct{}, 1),
+		comparing: make(chan struct{}, maxReconciling),
 		followers: map[string]*follower{},
 		byOrg:     map[string]map[*follower]bool{},
 	}
@@ -175,6 +178,10 @@ func Open(ctx context.Context, cfg Config) (*Streams, error) {
 			return nil, fmt.Errorf("open streams: %w", err)
 		}
 		s.follow(&st.Value)
+	}
+	if err := s.failLeft(ctx, ""); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("open streams: %w", err)
 	}
 	s.mu.Lock()
 	for _, f := range s.followers {
@@ -323,7 +330,12 @@ func (s *Streams) forget(id string) error {
 	}
 	done := f.done
 	running := f.running
+	job := f.reconciling
 	s.mu.Unlock()
+	if job != nil {
+		job.cancel()
+		<-job.done
+	}
 	if running {
 		<-done
 	}

@@ -124,6 +124,7 @@ func streamActions() []ownAction {
 		{stream.ActionReplayStarted, "Someone had a part of the log, or dead letters, delivered again."},
 		{stream.ActionReplayEnded, "A replay of a log stream is through, or was canceled."},
 		{stream.ActionDiscarded, "Someone discarded dead letters: events that a destination refused. They stay in the log."},
+		{stream.ActionReconciled, "What lies at a log stream's destination was compared with the log. The metadata says in detail what came of it."},
 	} {
 		out = append(out, ownAction{Action: a[0], Description: a[1], Targets: []schema.Target{{Type: targetStream}}, Metadata: streamMetadata()})
 	}

@@ -45,7 +45,8 @@ func (p *pages) streamRoutes() []server.Route {
 		post("page.stream.dead", one+"/dead-letters", managers, p.deadLetters),
 		post("page.stream.replay", one+"/replays", managers, p.replayStream),
 		post("page.stream.replay.cancel", one+"/replays/{replay}/cancel", managers, p.cancelReplay),
-		post("page.stream.reconcile", one+"/reconcile", managers, p.reconcileStream),
+		post("page.stream.reconcile", one+"/reconciliations", managers, p.reconcileStream),
+		post("page.stream.reconcile.cancel", one+"/reconciliations/{reconciliation}/cancel", managers, p.cancelReconciliation),
 	}
 }
 
@@ -108,7 +109,6 @@ type streamPage struct {
 	FaultAt  string       // the form that it is about
 	Test     *testView
 	Replay   replayForm
-	Found    *reconcileView
 	CanList  bool
 	Settings []settingFact
 	Facts    streamFacts
@@ -121,6 +121,8 @@ type streamPage struct {
 	DeadFrom               string
 	Skips                  []stream.Skip
 	Replays                []replayRow
+	Reconciliations        []reconciliationRow
+	Reconciling            bool // one runs
 	InFlight               []stream.InFlight
 	KeptDeliveries, AllNow int
 }
@@ -160,6 +162,20 @@ func (p *pages) fillStream(r *server.Request, st *stream.Stream, page *streamPag
 	}
 	for i := range replays {
 		page.Replays = append(page.Replays, replayRowOf(st, &replays[i]))
+	}
+	return p.fillReconciliations(r, st, page)
+}
+
+// fillReconciliations lists what was compared with the destination.
+func (p *pages) fillReconciliations(r *server.Request, st *stream.Stream, page *streamPage) error {
+	all, err := p.Streams.Reconciliations(r.Context(), st.Organization, st.ID)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		row := reconciliationRowOf(st, &all[i])
+		page.Reconciling = page.Reconciling || row.Running
+		page.Reconciliations = append(page.Reconciliations, row)
 	}
 	return nil
 }
@@ -397,20 +413,18 @@ func (p *pages) cancelReplay(w http.ResponseWriter, r *server.Request) error {
 	})
 }
 
-// reconcileStream compares what lies at the destination with the log.
+// reconcileStream starts comparing what lies at the destination with the log.
 func (p *pages) reconcileStream(w http.ResponseWriter, r *server.Request) error {
-	st, err := p.streamOf(r)
-	if err != nil {
+	return p.actOn(w, r, "reconcile", "reconciling", func(st *stream.Stream) error {
+		_, err := p.Streams.Reconcile(r.Context(), st.Organization, st.ID, stream.ReconcileSpec{By: p.who(r)})
 		return err
-	}
-	found, err := p.Streams.Reconcile(r.Context(), st.Organization, st.ID, "", nil, nil)
-	if fault := streamFault(err); fault != nil {
-		return p.streamPage(w, r, st, streamPage{Fault: fault, FaultAt: "reconcile"})
-	}
-	if err != nil {
-		return err
-	}
-	return p.streamPage(w, r, st, streamPage{Found: reconcileViewOf(&found)})
+	})
+}
+
+func (p *pages) cancelReconciliation(w http.ResponseWriter, r *server.Request) error {
+	return p.actOn(w, r, "reconcile", "unreconciled", func(st *stream.Stream) error {
+		return p.Streams.CancelReconciliation(r.Context(), st.Organization, st.ID, r.PathValue("reconciliation"))
+	})
 }
 
 // saidOf is what the form before led here to say.
@@ -434,6 +448,10 @@ func saidOf(r *server.Request) string {
 		return "The replay has begun, beside live delivery."
 	case "canceled":
 		return "The replay is canceled. What it delivered stays delivered."
+	case "reconciling":
+		return "The comparison has begun. It takes minutes where there are many objects, and goes on when you leave this page."
+	case "unreconciled":
+		return "The comparison is canceled."
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,12 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if status != http.StatusOK {
 		_, _ = io.WriteString(w, saying)
 	}
+}
+
+// hang lets requests wait until release is called.
+func (r *receiver) hang() (release func()) {
+	r.mu.Lock()
+	return r.mu.Unlock
 }
 
 // answer is how it answers from now on.
@@ -364,7 +371,7 @@ func TestStreamPlaces(t *testing.T) {
 		for _, below := range []string{"", "/edit", "/delete"} {
 			ada.get("/log-streams/"+st.ID+below).want(t, 404)
 		}
-		for _, below := range []string{"/edit", "/delete", "/test", "/pause", "/resume", "/dead-letters", "/replays", "/replays/x/cancel", "/reconcile"} {
+		for _, below := range []string{"/edit", "/delete", "/test", "/pause", "/resume", "/dead-letters", "/replays", "/replays/x/cancel", "/reconciliations", "/reconciliations/x/cancel"} {
 			ada.post("/log-streams/"+st.ID+below, url.Values{}).want(t, 404)
 		}
 		if _, err := s.Streams.Get(t.Context(), org, st.ID); err != nil {
@@ -409,9 +416,30 @@ func TestStreamReconcile(t *testing.T) {
 	}
 	at := "/log-streams/" + st.ID
 	ada.get(at).keeps(t).want(t, 200, "Reconcile", "Lists what lies at the destination", "the API key root")
-	ada.post(at+"/reconcile", url.Values{}).want(t, 400, "This was not done", "Nothing of this range was delivered yet")
+	ada.post(at+"/reconciliations", url.Values{}).want(t, 400, "This was not done", "Nothing of this range was delivered yet")
 	s.pass(2 * time.Minute) // after which an object is written
 	ada.post(at+"/resume", url.Values{})
 	ada.until(at, "Up to date")
-	ada.post(at+"/reconcile", url.Values{}).keeps(t).want(t, 200, "0 events delivered, 3 missing, 0 duplicate objects. Found 0 objects", "Entries 0 to 2: 3 missing")
+	ada.post(at+"/reconciliations", url.Values{}).leads(t, at+"?done=reconciling#reconcile")
+	ada.get(at+"?done=reconciling").want(t, 200, "The comparison has begun")
+	ada.until(at, "Incomplete").keeps(t).want(t, 200, "by Ada", "0 events delivered, 3 missing, 0 duplicate objects. Found 0 objects", "Entries 0 to 2: 3 missing")
+
+	// One that hangs can be canceled; one that fails says why.
+	release := siem.hang()
+	ada.post(at+"/reconciliations", url.Values{}).leads(t, at+"?done=reconciling#reconcile")
+	ada.get(at).want(t, 200, "Running", "0 objects found so far")
+	ada.post(at+"/reconciliations", url.Values{}).want(t, 409, "This was not done", "being reconciled already")
+	all, err := s.Streams.Reconciliations(t.Context(), "ours", st.ID)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v %v", all, err)
+	}
+	i := slices.IndexFunc(all, func(r logstream.Reconciliation) bool { return r.State == logstream.ReconciliationRunning })
+	ada.post(at+"/reconciliations/"+all[i].ID+"/cancel", url.Values{}).leads(t, at+"?done=unreconciled#reconcile")
+	ada.get(at).want(t, 200, "Canceled")
+	release()
+	siem.answer(http.StatusForbidden)
+	for ada.post(at+"/reconciliations", url.Values{}).Code == http.StatusConflict {
+		continue // the one that was canceled is about to end
+	}
+	ada.until(at, "Failed").keeps(t).want(t, 200, "The destination could not be listed")
 }

@@ -255,19 +255,50 @@ func replayRowOf(st *stream.Stream, r *stream.Replay) replayRow {
 	return row
 }
 
-// reconcileView is what lies at the destination, compared with the log.
-type reconcileView struct {
+// reconciliationRow is a comparison of what lies at the destination with the log.
+type reconciliationRow struct {
 	stream.Reconciliation
-	Words string
+	Running   bool
+	Tone      string // of the state
+	Text      string // the state
+	Range     string
+	Words     string // what came of it, or how far it is
+	Comparing bool   // all objects were found
+	Percent   int
+	Cancel    string
 }
 
-func reconcileViewOf(r *stream.Reconciliation) *reconcileView {
-	words := fmt.Sprintf("Entries %s: %s delivered, %s missing, %s", seqRange(r.From, r.To),
-		count(r.Expected-r.Missing, "event"), thousands(r.Missing), count(r.Duplicates, "duplicate object"))
-	if r.Removed > 0 {
-		words += fmt.Sprintf("; of %s removed by retention nothing is said", count(r.Removed, "event"))
+func reconciliationRowOf(st *stream.Stream, r *stream.Reconciliation) reconciliationRow {
+	row := reconciliationRow{
+		Reconciliation: *r, Range: seqRange(r.From, r.To), Running: r.State == stream.ReconciliationRunning,
+		Cancel: streamPath(st) + "/reconciliations/" + r.ID + "/cancel",
 	}
-	return &reconcileView{Reconciliation: *r, Words: words}
+	switch f := r.Found; {
+	case f != nil:
+		row.Tone, row.Text, row.Words = "ok", "Complete", foundWords(f)
+		if f.Missing > 0 {
+			row.Tone, row.Text = "danger", "Incomplete"
+		}
+	case r.State == stream.ReconciliationRunning:
+		row.Tone, row.Text, row.Words = "accent", "Running", count(r.Objects, "object")+" found so far"
+		row.Comparing = r.Next > r.From
+		row.Percent = int(float64(r.Next-min(r.From, r.Next)) / float64(r.To-r.From+1) * 100)
+	case r.State == stream.ReconciliationCanceled:
+		row.Text = "Canceled"
+	default:
+		row.Tone, row.Text, row.Words = "danger", "Failed", r.Error
+	}
+	return row
+}
+
+// foundWords says what came of a comparison.
+func foundWords(f *stream.Findings) string {
+	text := fmt.Sprintf("%s delivered, %s missing, %s. Found %s", count(f.Expected-f.Missing, "event"), thousands(f.Missing),
+		count(f.Duplicates, "duplicate object"), count(f.Objects, "object"))
+	if f.Removed > 0 {
+		text += fmt.Sprintf("; of %s removed by retention nothing is said", count(f.Removed, "event"))
+	}
+	return text
 }
 
 // streamFacts is what a stream is set to, beside the destination's own settings.

@@ -1,6 +1,7 @@
 package receivertest
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stelehq/stele/internal/stream"
 	"github.com/stelehq/stele/internal/stream/sink"
 )
 
@@ -119,9 +121,8 @@ func TestS3(t *testing.T) {
 		}
 		break
 	}
-	got, err := s.streams.Reconcile(t.Context(), organization, id, "", nil, nil)
-	if err != nil || got.Missing == 0 || len(got.Gaps) != 1 {
-		t.Errorf("with an object removed: %+v, %v", got, err)
+	if got := reconciled(t, s, id); got.Missing == 0 || len(got.Gaps) != 1 {
+		t.Errorf("with an object removed: %+v", got)
 	}
 }
 
@@ -133,9 +134,27 @@ func certified(t *testing.T, s *scene) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.streams.Reconcile(t.Context(), organization, all[0].ID, "", nil, nil)
-	if err != nil || got.Expected != total || got.Missing != 0 || got.Duplicates != 0 || got.To != total-1 {
-		t.Errorf("reconciled: %+v, %v", got, err)
+	if got := reconciled(t, s, all[0].ID); got.Expected != total || got.Missing != 0 || got.Duplicates != 0 || got.To != total-1 {
+		t.Errorf("reconciled: %+v", got)
 	}
 	return all[0].ID
+}
+
+// reconciled is what comes of comparing what lies there with the log.
+func reconciled(t *testing.T, s *scene, id string) *stream.Findings {
+	t.Helper()
+	r, err := s.streams.Reconcile(t.Context(), organization, id, stream.ReconcileSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "all is compared", func() bool {
+		if r, err = s.streams.Reconciliation(t.Context(), organization, id, r.ID); err != nil {
+			t.Fatal(err)
+		}
+		return r.State != stream.ReconciliationRunning
+	}, func() string { return fmt.Sprintf("%+v", r) })
+	if r.Found == nil {
+		t.Fatalf("it ended as %+v", r)
+	}
+	return r.Found
 }
