@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/stelehq/stele/audit"
 	"github.com/stelehq/stele/internal/catalog"
@@ -92,7 +93,11 @@ func (c *comparison) held(ctx context.Context, most int) ([]span, error) {
 	var held []span
 	for h, err := range lister.List(ctx, c.st.ID, c.log) {
 		if err != nil {
-			return nil, audit.Errorf(audit.CodeConflict, "the destination could not be listed: %s", sink.Excerpt(sink.AsError(err).Message, secrets...))
+			why := sink.Excerpt(sink.AsError(err).Message, secrets...)
+			for _, again := range []string{"tried", "sent", "asked"} { // which is so of deliveries only
+				why = strings.ReplaceAll(why, " It will be "+again+" again.", "")
+			}
+			return nil, audit.Errorf(audit.CodeConflict, "the destination could not be listed: %s", why)
 		}
 		if h.Last < c.found.From || h.First > c.found.To {
 			continue

@@ -54,7 +54,7 @@ const (
 	// progressEvery is how often the progress is written.
 	progressEvery = 2 * time.Second
 	// reconcileTime bounds one, waiting for others included.
-	reconcileTime = 12 * time.Hour
+	reconcileTime = 3 * time.Hour
 
 	reasonStopped = "It was interrupted before it was through. Start it again."
 )

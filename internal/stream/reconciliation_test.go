@@ -195,7 +195,7 @@ func TestReconciliationOfDeleted(t *testing.T) {
 // TestReconciliationFails holds that a destination that cannot be listed is said in
 // its words, without secrets.
 func TestReconciliationFails(t *testing.T) {
-	fault := sink.Errorf(sink.Invalid, "denied", "The key top-secret-token-1234 may not list.")
+	fault := sink.Errorf(sink.Invalid, "denied", "The key top-secret-token-1234 may not list. It will be tried again.")
 	slowly(t, fault, func(t *testing.T, s *Streams, _ *world, st *Stream, _ Config) {
 		r := begin(t, s, st)
 		time.Sleep(time.Hour)
