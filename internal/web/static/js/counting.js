@@ -2,7 +2,7 @@
 // row is counted here, in the bar of its time; the server is asked only for what
 // has no bar yet, and seldom. Nothing of it is read out: live.js says how many
 // came.
-import { bars, countOf, labelOf, load, retip } from "./histogram.js";
+import { bars, countOf, labelOf, load, retip, total } from "./histogram.js";
 
 const seldom = 30_000; // ms between two questions
 const many = 2_000; // rows after which the server counts anew
@@ -106,9 +106,4 @@ function table(chart, all, counts) {
     return [row];
   });
   chart.querySelector("[data-chart-rows]").replaceChildren(...rows);
-}
-
-function total(sum) {
-  const heading = document.querySelector("[data-total]");
-  if (heading && !Number.isNaN(sum)) heading.textContent = `${number(sum)} ${sum === 1 ? "event" : "events"}`;
 }

@@ -49,10 +49,17 @@ export async function load(chart, { keep = false } = {}) {
     const at = bars(chart).reverse().indexOf(document.activeElement);
     chart.replaceWith(part.element);
     prepare();
+    total(Number(part.element.dataset.sum));
     if (at >= 0) focusOn(part.element, bars(part.element).at(-1 - at));
   } catch {
     // the link in it still leads there
   }
+}
+
+// total says above the list how many events there are, if that was counted.
+export function total(sum) {
+  const heading = document.querySelector("[data-total]");
+  if (heading && !Number.isNaN(sum)) heading.textContent = `${sum.toLocaleString("en")} ${sum === 1 ? "event" : "events"}`;
 }
 
 // focusOn makes a bar the one that Tab stops at, and has the keyboard go on there.
