@@ -279,10 +279,22 @@ func faultOf(ctx context.Context, label, host string, err error, secrets []strin
 		return retry("tls", "%s does not speak TLS on this port. Check the port. It will be tried again.", host)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return retry("connection_refused", "Nothing listens at this port of %s, or a firewall refuses. It will be tried again.", host)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case isLost(err):
 		return retry("connection_lost", "%s closed the connection before it had answered. It will be sent again.", label)
 	}
 	return retry("connection", "The connection to %s failed. It will be tried again.", host)
+}
+
+// isLost says that a connection that stood is gone. What net/http says of one that
+// was idle, and was closed just as it was taken for a request, has no name: it sends
+// again by itself what may be repeated, which a POST may not as far as it knows.
+func isLost(err error) bool {
+	for _, lost := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return err != nil && err.Error() == "http: server closed idle connection"
 }
 
 // certificateText says what is wrong with a certificate, or "".
