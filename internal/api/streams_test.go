@@ -253,6 +253,12 @@ func TestStreamReconcile(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	h.call("DELETE", at+"/reconciliations/"+list.Reconciliations[0].ID, "").want(204)
+	list.Reconciliations = nil
+	h.get(all + "/reconciliations").want(200).into(&list)
+	if len(list.Reconciliations) != 1 {
+		t.Fatalf("%d of the stream over all", len(list.Reconciliations))
+	}
+	h.call("DELETE", all+"/reconciliations/"+list.Reconciliations[0].ID, "").want(204)
 	h.get(at + "/reconciliations/reconciliation_x").want(404)
 }
 

@@ -173,7 +173,7 @@ func TestCrash(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		clone, acked := crashDuring(t, s, disk, writers, rng)
+		clone, acked := crashDuring(t, s, disk, writers, rng, crashWithin)
 		if err := s.Close(); err != nil {
 			t.Fatalf("close: %v", err)
 		}
@@ -211,16 +211,19 @@ func mustReopen(t testing.TB, cfg Config) *Store {
 	return s
 }
 
-// crashDuring has the writers write and returns the disk as a crash leaves it, and
-// what was acknowledged before.
-func crashDuring(t testing.TB, s *Store, disk *vfs.MemFS, writers []*writer, rng *rand.Rand) (*vfs.MemFS, []known) {
+// crashWithin is how long writers write at most before a crash.
+const crashWithin = 30 * time.Millisecond
+
+// crashDuring has the writers write for less than that time and returns the disk as
+// a crash leaves it, and what was acknowledged before.
+func crashDuring(t testing.TB, s *Store, disk *vfs.MemFS, writers []*writer, rng *rand.Rand, within time.Duration) (*vfs.MemFS, []known) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for i, w := range writers {
 		seed := rng.Uint64() + uint64(i)
 		wg.Go(func() { w.run(t, s, seed, stop) })
 	}
-	time.Sleep(time.Duration(rng.IntN(30_000)) * time.Microsecond) // any moment will do
+	time.Sleep(time.Duration(rng.Int64N(int64(within)))) // any moment will do
 	acked := make([]known, len(writers))
 	for i, w := range writers {
 		acked[i] = w.known()

@@ -233,7 +233,7 @@ func TestRewrite(t *testing.T) {
 			s := mustReopen(t, cfg)
 			l := newRewritten("org")
 			other := newRewritten("orh")
-			for round := range int64(6) {
+			for round := range int64(2 + fewer(4)) {
 				for range 1 + rng.IntN(3) {
 					l.add(t, s, round, variedEvents(rng, fmt.Sprint("t", round), 1+rng.IntN(5000)))
 					l.sign(l.Head.Size)

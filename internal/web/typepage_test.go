@@ -115,7 +115,7 @@ func TestEventTypes(t *testing.T) {
 	}
 
 	found := v.get("/event-types?q=TEAM+whoever")
-	found.want(t, http.StatusOK, "team.updated", "[TEAM whoever]", "1 of 25 event types")
+	found.want(t, http.StatusOK, "team.updated", "[TEAM whoever]", "1 of 26 event types")
 	found.wantNot(t, "team.deleted", "coffee.made")
 	v.get("/event-types?q=%3Cscript%3E").want(t, http.StatusOK, "No event type matches “<script>”")
 

@@ -32,7 +32,7 @@ func TestIdleConnectionLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	answered := make(chan net.Conn, 1)
 	go answerOne(l, answered)
 	client := &watched{closed: make(chan struct{})}
