@@ -89,7 +89,7 @@ test: deps ## every test, shuffled, with the race detector
 	$(call in_modules,go test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...)
 
 .PHONY: browser
-browser: deps ## the pages in a real browser; BROWSERFLAGS go to Playwright
+browser: deps ## the pages in a real browser; BROWSERFLAGS go to Playwright, STELE_SLOW=400 delays every answer by so many ms
 	go test -race -count 1 -v ./internal/web/browsertest -args -- $(BROWSERFLAGS)
 
 .PHONY: deps

@@ -45,6 +45,7 @@ type streamForm struct {
 	Fields, Advanced        []streamField
 	OpenAdvanced            bool
 	Steps                   []guideStep
+	Generated               string // the setting that a value was asked for, if any
 	// Faults say what is wrong, by field; that of "" is about none.
 	Faults map[string]string
 	Test   *testView
@@ -75,8 +76,8 @@ type streamField struct {
 	Hint string
 	// Removable secrets can be taken away.
 	Removable, Removed bool
-	// Made says that the value was made just now.
-	Made, CanMake bool
+	// Made says that the value was made just now, Focus that somebody asked for it.
+	Made, CanMake, Focus bool
 }
 
 // Field is the name and id of the input.
@@ -173,7 +174,7 @@ func (p *pages) fillForm(f *streamForm, format string, made ...string) {
 }
 
 func (f *streamForm) field(s *sink.Setting, made bool) streamField {
-	field := streamField{Setting: s, Value: f.values[s.Name], Fault: f.Faults[fieldSettings+s.Name], Made: made, CanMake: s.Generate != nil}
+	field := streamField{Setting: s, Value: f.values[s.Name], Fault: f.Faults[fieldSettings+s.Name], Made: made, CanMake: s.Generate != nil, Focus: s.Name == f.Generated}
 	if kept, ok := f.kept[s.Name]; ok {
 		field.Kept, field.Hint, field.Removable = true, kept.Hint, !s.Required
 		_, named := f.values[s.Name]
@@ -296,7 +297,7 @@ func (p *pages) submitForm(w http.ResponseWriter, r *server.Request, f *streamFo
 	if name, ok := strings.CutPrefix(do, doGenerate); ok {
 		clear(f.Faults) // nobody asked yet
 		if s, known := f.Kind.Setting(name); known && s.Generate != nil {
-			f.values[name] = s.Generate()
+			f.values[name], f.Generated = s.Generate(), name
 		}
 		p.fillForm(f, spec.Format, name)
 		return p.showForm(w, r, f)

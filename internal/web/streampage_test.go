@@ -231,6 +231,9 @@ func TestStreamFaults(t *testing.T) {
 	made := ada.post("/log-streams/new", siem.form("do", "generate/signing_secret", "filter", "x:y:z"))
 	made.keeps(t).want(t, 200, "[whsec_", "shown this once")
 	made.wantNot(t, "need another look")
+	if n := strings.Count(made.text, "autofocus"); n != 1 {
+		t.Errorf("%d fields ask for the focus after one was generated", n)
+	}
 	if siem.asked() != 0 {
 		t.Error("a form with faults was sent on")
 	}

@@ -13,6 +13,10 @@ const pictures = fileURLToPath(new URL('../screenshots', import.meta.url));
 const key = process.env.STELE_KEY;
 const control = process.env.STELE_CONTROL;
 
+// slow is by how many milliseconds every answer comes later: what a test reads
+// before it is there shows.
+const slow = Number(process.env.STELE_SLOW ?? 0);
+
 async function ask(url, method = 'GET', body = undefined, headers = {}) {
   const res = await fetch(url, {
     method,
@@ -199,15 +203,20 @@ export const test = base.extend({
   context: async ({ context, expected, hosts }, use) => {
     const faults = [];
     watch(context, faults, hosts);
+    if (slow) await context.route('**', (route) => setTimeout(() => route.continue().catch(() => {}), slow));
     await use(context);
     expect(faults.filter((fault) => !expected.test(fault))).toEqual([]);
   },
 
-  enter: async ({ page, hosts }, use) => {
+  enter: async ({ page, hosts, javaScriptEnabled, timezoneId }, use) => {
     await use(async (organization = full, { server = main, at = undefined, ...options } = {}) => {
       hosts.add(new URL(server.url).host);
       const response = await page.goto(await server.link(organization, options));
       expect(response.status()).toBe(200);
+      const list = page.locator('[data-log]');
+      if (javaScriptEnabled !== false && await list.count() > 0) {
+        await expect(list).toHaveAttribute('data-zone', timezoneId); // a first visit asks again, with its zone
+      }
       return at === undefined ? response : page.goto(server.url + at);
     });
   },

@@ -147,6 +147,18 @@ test.describe('a filter that is wrong', () => {
   });
 });
 
+test('what is typed before the scripts come is counted once they do', async ({ page, enter }) => {
+  const org = await main.organization('Slow Line Ltd', [event({ action: 'door.opened' }), event({ action: 'door.opened' }), event()]);
+  await enter(org);
+  let come;
+  const came = new Promise((resolve) => { come = resolve; });
+  await page.route('**/js/*.js*', (route) => came.then(() => route.continue()));
+  await page.goto(`${main.url}${exports_}?new=1&range=all`, { waitUntil: 'commit' });
+  await page.getByLabel('Filter').fill('action:door.opened');
+  come();
+  await expect(page.getByText('It will hold about 2 entries.')).toBeVisible();
+});
+
 test.describe('evidence', () => {
   test.use({ expected: /status of 400/ });
 
@@ -164,6 +176,7 @@ test.describe('evidence', () => {
     await picture(page, 'export-evidence-fault-phone-dark');
 
     const checkpoint = await (await page.request.get(`${main.url}/settings/security/retention/checkpoint`)).text();
+    await expect(page.getByText('choose the file')).toBeVisible();
     await page.getByLabel('choose the file').setInputFiles({ name: 'checkpoint.txt', mimeType: 'text/plain', buffer: Buffer.from(checkpoint) });
     await expect(page.getByLabel('Older checkpoint')).toHaveValue(checkpoint);
     for (const [width, colorScheme] of [[1280, 'light'], [360, 'dark']]) {
