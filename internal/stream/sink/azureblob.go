@@ -173,37 +173,33 @@ func (s *azureBlob) Send(ctx context.Context, b *Batch) (Answer, error) {
 // List lists the stream's blobs of an organization.
 func (s *azureBlob) List(ctx context.Context, stream, organization string) iter.Seq2[Held, error] {
 	held := heldReader(stream)
-	return func(yield func(Held, error) bool) {
+	return listing(ctx, func(ctx context.Context, token string) (list []Held, next string, e *Error) {
 		q := url.Values{"restype": {"container"}, "comp": {"list"}, "prefix": {objectPrefix(s.v, organization)}}
-		for {
-			r, e := s.request(ctx, http.MethodGet, "/"+s.v["container"], q, http.Header{}, nil)
-			if e != nil {
-				yield(Held{}, e)
-				return
-			}
-			var page struct {
-				Blobs []struct {
-					Name string
-					Size int64 `xml:"Properties>Content-Length"`
-				} `xml:"Blobs>Blob"`
-				NextMarker string
-			}
-			// What XML libraries of other languages put before it.
-			if err := xml.Unmarshal(bytes.TrimPrefix(r.body, []byte("\ufeff")), &page); err != nil {
-				yield(Held{}, &Error{Class: Retry, Code: "listing", Message: "The store's list of blobs cannot be read. It will be asked again.", Err: err})
-				return
-			}
-			for _, blob := range page.Blobs {
-				if h, ok := held(blob.Name, blob.Size); ok && !yield(h, nil) {
-					return
-				}
-			}
-			if page.NextMarker == "" {
-				return
-			}
-			q.Set("marker", page.NextMarker)
+		if token != "" {
+			q.Set("marker", token)
 		}
-	}
+		r, e := s.request(ctx, http.MethodGet, "/"+s.v["container"], q, http.Header{}, nil)
+		if e != nil {
+			return nil, "", e
+		}
+		var page struct {
+			Blobs []struct {
+				Name string
+				Size int64 `xml:"Properties>Content-Length"`
+			} `xml:"Blobs>Blob"`
+			NextMarker string
+		}
+		// What XML libraries of other languages put before it.
+		if err := xml.Unmarshal(bytes.TrimPrefix(r.body, []byte("\ufeff")), &page); err != nil {
+			return nil, "", unreadable(err)
+		}
+		for _, blob := range page.Blobs {
+			if h, ok := held(blob.Name, blob.Size); ok {
+				list = append(list, h)
+			}
+		}
+		return list, page.NextMarker, nil
+	})
 }
 
 // request sends a request with the credentials of the settings.

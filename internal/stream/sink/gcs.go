@@ -89,40 +89,36 @@ func (s *gcs) Send(ctx context.Context, b *Batch) (Answer, error) {
 // List lists the stream's objects of an organization.
 func (s *gcs) List(ctx context.Context, stream, organization string) iter.Seq2[Held, error] {
 	held := heldReader(stream)
-	return func(yield func(Held, error) bool) {
-		q := url.Values{"prefix": {objectPrefix(s.v, organization)}, "fields": {"nextPageToken,items(name,size)"}}
-		for {
-			h, e := s.tokens.header(ctx, http.Header{})
-			var r *reply
-			if e == nil {
-				r, e = s.do(ctx, http.MethodGet, s.v.base("endpoint")+"/storage/v1/b/"+s.v["bucket"]+"/o?"+q.Encode(), h, nil)
-			}
-			if e != nil {
-				yield(Held{}, e)
-				return
-			}
-			var page struct {
-				Next  string `json:"nextPageToken"`
-				Items []struct{ Name, Size string }
-			}
-			if !parse(r.body, &page) {
-				yield(Held{}, Errorf(Retry, "listing", "The store's list of objects cannot be read. It will be asked again."))
-				return
-			}
-			for _, it := range page.Items {
-				size, err := strconv.ParseInt(it.Size, 10, 64)
-				if err != nil {
-					yield(Held{}, Errorf(Retry, "listing", "The store's list of objects cannot be read. It will be asked again."))
-					return
-				}
-				if h, ok := held(it.Name, size); ok && !yield(h, nil) {
-					return
-				}
-			}
-			if page.Next == "" {
-				return
-			}
-			q.Set("pageToken", page.Next)
+	return listing(ctx, func(ctx context.Context, token string) (list []Held, next string, e *Error) {
+		h, e := s.tokens.header(ctx, http.Header{})
+		if e != nil {
+			return nil, "", e
 		}
-	}
+		q := url.Values{"prefix": {objectPrefix(s.v, organization)}, "fields": {"nextPageToken,items(name,size)"}}
+		if token != "" {
+			q.Set("pageToken", token)
+		}
+		r, e := s.do(ctx, http.MethodGet, s.v.base("endpoint")+"/storage/v1/b/"+s.v["bucket"]+"/o?"+q.Encode(), h, nil)
+		if e != nil {
+			s.tokens.forget(e)
+			return nil, "", e
+		}
+		var page struct {
+			Next  string `json:"nextPageToken"`
+			Items []struct{ Name, Size string }
+		}
+		if !parse(r.body, &page) {
+			return nil, "", unreadable(nil)
+		}
+		for _, it := range page.Items {
+			size, err := strconv.ParseInt(it.Size, 10, 64)
+			if err != nil {
+				return nil, "", unreadable(err)
+			}
+			if h, ok := held(it.Name, size); ok {
+				list = append(list, h)
+			}
+		}
+		return list, page.Next, nil
+	})
 }

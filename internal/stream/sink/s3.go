@@ -212,37 +212,36 @@ func (s *s3) List(ctx context.Context, stream, organization string) iter.Seq2[He
 
 // list lists the objects below a prefix that held knows.
 func (s *s3) list(ctx context.Context, prefix string, held func(key string, size int64) (Held, bool)) iter.Seq2[Held, error] {
-	return func(yield func(Held, error) bool) {
+	return listing(ctx, func(ctx context.Context, token string) (list []Held, next string, e *Error) {
 		q := url.Values{"list-type": {"2"}, "prefix": {prefix}}
-		for {
-			r, e := s.request(ctx, http.MethodGet, s.base+"?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil, nil)
-			if e != nil {
-				yield(Held{}, e)
-				return
-			}
-			var page struct {
-				Contents []struct {
-					Key  string
-					Size int64
-				}
-				IsTruncated           bool
-				NextContinuationToken string
-			}
-			if err := xml.Unmarshal(r.body, &page); err != nil || page.IsTruncated && page.NextContinuationToken == "" {
-				yield(Held{}, &Error{Class: Retry, Code: "listing", Message: "The store's list of objects cannot be read. It will be asked again.", Err: err})
-				return
-			}
-			for _, c := range page.Contents {
-				if h, ok := held(c.Key, c.Size); ok && !yield(h, nil) {
-					return
-				}
-			}
-			if !page.IsTruncated {
-				return
-			}
-			q.Set("continuation-token", page.NextContinuationToken)
+		if token != "" {
+			q.Set("continuation-token", token)
 		}
-	}
+		r, e := s.request(ctx, http.MethodGet, s.base+"?"+strings.ReplaceAll(q.Encode(), "+", "%20"), nil, nil)
+		if e != nil {
+			return nil, "", e
+		}
+		var page struct {
+			Contents []struct {
+				Key  string
+				Size int64
+			}
+			IsTruncated           bool
+			NextContinuationToken string
+		}
+		if err := xml.Unmarshal(r.body, &page); err != nil || page.IsTruncated && page.NextContinuationToken == "" {
+			return nil, "", unreadable(err)
+		}
+		for _, c := range page.Contents {
+			if h, ok := held(c.Key, c.Size); ok {
+				list = append(list, h)
+			}
+		}
+		if page.IsTruncated {
+			next = page.NextContinuationToken
+		}
+		return list, next, nil
+	})
 }
 
 // request sends a signed request to the bucket.

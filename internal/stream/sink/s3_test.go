@@ -30,6 +30,7 @@ type bucket struct {
 	t        *testing.T
 	role     bool // only credentials of the assumed role may write
 	pageSize int
+	busy     int // how many requests for a page are refused
 
 	mu      sync.Mutex
 	objects map[string][]byte
@@ -73,6 +74,9 @@ func (s *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		fail(404, "NoSuchBucket", "The specified bucket does not exist")
+	case r.Method == http.MethodGet && s.busy > 0:
+		s.busy--
+		fail(503, "SlowDown", "Please reduce your request rate.")
 	case r.Method == http.MethodGet:
 		s.list(w, r.URL.Query())
 	case r.Method == http.MethodPut:
@@ -246,9 +250,12 @@ func TestS3List(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(got) == 0 {
+			s.busy = 1 // the second page comes at the second try
+		}
 		got = append(got, h)
 	}
-	if !slices.Equal(got, want) {
+	if !slices.Equal(got, want) || s.busy != 0 {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	for _, key := range []string{"stele/audit/org=org_1/checkpoints/00000000000000000010.str_1.json", "stele/audit/stele-check/b-0-1.json"} {
