@@ -95,6 +95,15 @@ type StreamStatus struct {
 	EventsPerMinute []int            `json:"events_per_minute"`
 	InFlight        []StreamInFlight `json:"in_flight"`
 	Skips           []StreamSkip     `json:"skips"`
+	// Expires is the credential that expires first; nil when none says so.
+	Expires *StreamCredential `json:"credential_expires,omitempty"`
+}
+
+// StreamCredential is a setting that stops working by itself, such as a client
+// certificate: Setting is its name, At when.
+type StreamCredential struct {
+	Setting string    `json:"setting"`
+	At      time.Time `json:"at"`
 }
 
 // StreamAttempt is a failed attempt: Message says what happened and what to do,

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -55,6 +56,19 @@ func (s *siem) kind() sink.Kind {
 		return opened(v, env)
 	}
 	return k
+}
+
+// clientCertificate are settings with the system's own certificate as the client's.
+func (s *siem) clientCertificate(t testing.TB) sink.Values {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(s.server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sink.Values{
+		"client_certificate": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw})),
+		"client_key":         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	}
 }
 
 func (s *siem) answer(status int) {

@@ -64,6 +64,13 @@ type statusAnswer struct {
 	EventsPerMinute []int            `json:"events_per_minute"`
 	InFlight        []inFlightAnswer `json:"in_flight"`
 	Skips           []skipAnswer     `json:"skips"`
+	Expires         *expiresAnswer   `json:"credential_expires,omitempty"`
+}
+
+// expiresAnswer is a setting that stops working by itself.
+type expiresAnswer struct {
+	Setting string `json:"setting"`
+	At      stamp  `json:"at"`
 }
 
 type attemptAnswer struct {
@@ -122,6 +129,9 @@ func statusOf(st *stream.Stream, s *stream.Status) statusAnswer {
 	}
 	if st.Organization != "" {
 		out.Next, out.LogSize = &s.Next, &s.Head
+	}
+	if c := s.Expires; c != nil {
+		out.Expires = &expiresAnswer{Setting: c.Setting, At: stamp(c.ExpiresAt)}
 	}
 	for _, b := range s.InFlight {
 		out.InFlight = append(out.InFlight, inFlightAnswer{

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,6 +53,19 @@ func TestStreamLife(t *testing.T) {
 	h.call("PATCH", at, `{"filter":"","settings":{"header_name":null,"header_value":""}}`).want(200).into(&one)
 	if _, still := one.Secrets["header_value"]; still || one.Settings["header_name"] != "" || one.Filter != "" {
 		t.Errorf("not removed: %+v", one)
+	}
+
+	// A client certificate says when it ends.
+	if one.Status.Expires != nil {
+		t.Errorf("expires: %+v", one.Status.Expires)
+	}
+	body, err := json.Marshal(map[string]any{"settings": h.siem.clientCertificate(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.call("PATCH", at, string(body)).want(200).into(&one)
+	if e := one.Status.Expires; e == nil || e.Setting != "client_certificate" || !e.At.Equal(h.siem.server.Certificate().NotAfter) {
+		t.Errorf("expires: %+v", one.Status.Expires)
 	}
 
 	h.call("POST", at+"/pause", "").want(200).into(&one)

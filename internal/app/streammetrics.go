@@ -47,19 +47,20 @@ func (m *metrics) watchStreams(streams *stream.Streams) {
 		count:   prometheus.NewDesc("stele_streams", "Log streams by kind of destination and state.", []string{"kind", "state"}, nil),
 		events:  prometheus.NewDesc("stele_stream_lag_events", "Entries not yet delivered, by kind of destination.", []string{"kind"}, nil),
 		seconds: prometheus.NewDesc("stele_stream_lag_seconds", "Age of the oldest entry not yet delivered, by kind of destination.", []string{"kind"}, nil),
+		expiry:  prometheus.NewDesc("stele_stream_credentials_expiry_timestamp_seconds", "When the first credential of a stream expires, by kind of destination; Unix time.", []string{"kind"}, nil),
 		memory:  prometheus.NewDesc("stele_stream_in_flight_bytes", "Memory of the batches being sent.", nil, nil),
 	})
 }
 
 // streamStands collects how streams stand.
 type streamStands struct {
-	streams                        *stream.Streams
-	count, events, seconds, memory *prometheus.Desc
+	streams                                *stream.Streams
+	count, events, seconds, expiry, memory *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (c *streamStands) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.count, c.events, c.seconds, c.memory} {
+	for _, d := range []*prometheus.Desc{c.count, c.events, c.seconds, c.expiry, c.memory} {
 		ch <- d
 	}
 }
@@ -68,11 +69,14 @@ func (c *streamStands) Describe(ch chan<- *prometheus.Desc) {
 func (c *streamStands) Collect(ch chan<- prometheus.Metric) {
 	type where struct{ kind, state string }
 	counts := map[where]int{}
-	events, seconds := map[string]uint64{}, map[string]float64{}
+	events, seconds, expiry := map[string]uint64{}, map[string]float64{}, map[string]float64{}
 	for _, s := range c.streams.Stats() {
 		counts[where{s.Kind, string(s.State)}]++
 		events[s.Kind] += s.LagEvents
 		seconds[s.Kind] = max(seconds[s.Kind], s.LagSeconds)
+		if at := float64(s.ExpiresAt.Unix()); !s.ExpiresAt.IsZero() && (expiry[s.Kind] == 0 || at < expiry[s.Kind]) {
+			expiry[s.Kind] = at
+		}
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -83,6 +87,9 @@ func (c *streamStands) Collect(ch chan<- prometheus.Metric) {
 	for kind, n := range events {
 		gauge(c.events, float64(n), kind)
 		gauge(c.seconds, seconds[kind], kind)
+	}
+	for kind, at := range expiry {
+		gauge(c.expiry, at, kind)
 	}
 	gauge(c.memory, float64(c.streams.InFlight()))
 }

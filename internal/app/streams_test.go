@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -326,7 +328,14 @@ func TestStreamDelivers(t *testing.T) {
 	organize(t, a)
 	spec := hook()
 	spec.Filter = "-action:log_stream.*"
-	spec.Settings = sink.Values{"url": receiver.URL, "ca_certificate": pemOf(receiver)}
+	key, err := x509.MarshalPKCS8PrivateKey(receiver.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Settings = sink.Values{
+		"url": receiver.URL, "ca_certificate": pemOf(receiver), "client_certificate": pemOf(receiver),
+		"client_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	}
 	if _, err := a.Streams.Create(t.Context(), "ours", spec, stream.Key("root")); err != nil {
 		t.Fatal(err)
 	}
@@ -344,6 +353,12 @@ func TestStreamDelivers(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("nothing was delivered")
+	}
+	rec = httptest.NewRecorder()
+	a.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	expires := strconv.FormatFloat(float64(receiver.Certificate().NotAfter.Unix()), 'g', -1, 64)
+	if want := `stele_stream_credentials_expiry_timestamp_seconds{kind="webhook"} ` + expires; !strings.Contains(rec.Body.String(), want) {
+		t.Errorf("/metrics has no %s", want)
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,9 @@ type Stat struct {
 	// LagEvents and LagSeconds are as in [Status].
 	LagEvents  uint64
 	LagSeconds float64
+	// ExpiresAt is when the first of its credentials expires; zero when none says
+	// so.
+	ExpiresAt time.Time
 }
 
 // Stats lists how all streams stand, in no order. It reads memory only.

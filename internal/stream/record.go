@@ -113,6 +113,8 @@ type Secret struct {
 	// Hint is the last four characters of a long one, to tell two apart.
 	Hint      string    `json:"hint,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// ExpiresAt is when it stops working by itself, if it says so.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 func (s *Stream) clone() Stream {
@@ -234,9 +236,33 @@ func (s *Streams) sealSecrets(st *Stream, kind *sink.Kind, now time.Time) error 
 		if err != nil {
 			return err
 		}
-		st.Secrets[setting.Name] = Secret{Sealed: sealed, Hint: hint(value), UpdatedAt: now}
+		secret := Secret{Sealed: sealed, Hint: hint(value), UpdatedAt: now}
+		if setting.Expires != nil {
+			secret.ExpiresAt = setting.Expires(value)
+		}
+		st.Secrets[setting.Name] = secret
 	}
 	return nil
+}
+
+// credential is that of a stream which expires first; nil when none says so.
+func (s *Streams) credential(st *Stream) *Credential {
+	kind, ok := s.cfg.Kinds.Get(st.Kind)
+	if !ok {
+		return nil
+	}
+	var first *Credential
+	for i := range kind.Settings {
+		setting := &kind.Settings[i]
+		at := st.Secrets[setting.Name].ExpiresAt
+		if setting.Expires != nil && !setting.Secret {
+			at = setting.Expires(st.Settings[setting.Name])
+		}
+		if !at.IsZero() && (first == nil || at.Before(first.ExpiresAt)) {
+			first = &Credential{Setting: setting.Name, ExpiresAt: at.UTC()}
+		}
+	}
+	return first
 }
 
 // hint is what is shown of a secret that is long enough to keep the rest.

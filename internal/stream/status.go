@@ -58,6 +58,14 @@ type Status struct {
 	InFlight []InFlight `json:"in_flight,omitempty"`
 	// Skips are ranges that were not sent.
 	Skips map[string][]Skip `json:"skips,omitempty"`
+	// Expires is the credential that expires first; nil when none says so.
+	Expires *Credential `json:"expires,omitempty"`
+}
+
+// Credential is a setting that stops working by itself, such as a certificate.
+type Credential struct {
+	Setting   string    `json:"setting"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // InFlight is a batch on its way.
@@ -88,7 +96,7 @@ func (s *Streams) Status(ctx context.Context, org, id string) (Status, error) {
 	out := Status{
 		State: v.State, Since: v.Since, LastSuccess: v.LastSuccess, LastError: v.LastError, Failures: v.Failures,
 		NextAttempt: v.NextAttempt, Events: v.Events, Bytes: v.Bytes, Batches: v.Batches, DeadLetters: v.DeadLetters,
-		Skipped: v.Skipped, LatencyP95: percentile(v.Latencies), Rate: v.rateAt(s.now()),
+		Skipped: v.Skipped, LatencyP95: percentile(v.Latencies), Rate: v.rateAt(s.now()), Expires: s.credential(st),
 	}
 	if st.Paused {
 		out.State, out.Since = StatePaused, st.UpdatedAt

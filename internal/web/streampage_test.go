@@ -239,6 +239,31 @@ func TestStreamFaults(t *testing.T) {
 	}
 }
 
+// TestStreamExpiry holds that a credential is announced from 30 days before it
+// expires, and that it is said when it has.
+func TestStreamExpiry(t *testing.T) {
+	s, siem, ada := streaming(t)
+	end := siteStart.Add(31 * 24 * time.Hour)
+	at := ada.addStream(url.Values{
+		"kind": {"azure_blob"}, "name": {"Our bucket"}, "format": {"json"}, "start/kind": {"now"}, "do": {"anyway"},
+		"settings/account": {"acme"}, "settings/container": {"audit"}, "settings/endpoint": {siem.URL},
+		"settings/sas_token": {"sv=2023-11-03&se=" + url.QueryEscape(end.Format(time.RFC3339)) + "&sr=c&sp=cw&spr=https&sig=c2lnbmF0dXJlc2VjcmV0"},
+	})
+	for _, path := range []string{at, "/log-streams"} {
+		ada.get(path).wantNot(t, "expire")
+	}
+	s.pass(25 * time.Hour)
+	ada = s.enter(t, "ours", auth.PersonManager, "u_ada", "Ada")
+	for _, path := range []string{at, "/log-streams"} {
+		ada.get(path).want(t, 200, "The shared access signature expires "+end.Format("2 Jan 2006"), "Enter a new one before then")
+	}
+	s.pass(30 * 24 * time.Hour)
+	ada = s.enter(t, "ours", auth.PersonManager, "u_ada", "Ada")
+	for _, path := range []string{at, "/log-streams"} {
+		ada.get(path).want(t, 200, "The shared access signature expired "+end.Format("2 Jan 2006"), "Enter a new one.")
+	}
+}
+
 // TestStreamEdit changes a stream: secrets stay when they are not said, can be
 // taken away, and must be said again when they would go elsewhere.
 func TestStreamEdit(t *testing.T) {

@@ -24,6 +24,7 @@ type streamCard struct {
 	Held                 bool
 	Chart                rateChart
 	Error                *failureView // nil while all is well
+	Expiring             *expiryView  // nil unless it is near
 	Status               stream.Status
 }
 
@@ -79,7 +80,7 @@ func (p *pages) cardOf(st *stream.Stream, status *stream.Status) streamCard {
 	card := streamCard{
 		ID: st.ID, Path: streamPath(st), Name: st.Name, Kind: kind.Label, Paused: st.Paused, Held: status.Held,
 		State: stateViewOf(status.State), Lag: lagWords(status), Behind: status.LagEvents > 0,
-		Chart: rateChartOf(status.Rate), Status: *status,
+		Chart: rateChartOf(status.Rate), Status: *status, Expiring: p.expiryOf(st, kind, status.Expires),
 	}
 	// An error that is over is history.
 	if status.LastError != nil && status.Failures > 0 {
@@ -87,6 +88,29 @@ func (p *pages) cardOf(st *stream.Stream, status *stream.Status) streamCard {
 		card.Error = &failureView{Words: classWords(e.Class), Message: e.Message, Answer: answerOf(e.Message, e.Status, e.Text)}
 	}
 	return card
+}
+
+// expiryNear is how long before a credential expires the pages say so.
+const expiryNear = 30 * 24 * time.Hour
+
+// expiryView is a credential that expires soon, or has.
+type expiryView struct {
+	Label string // of the setting, inside a sentence
+	Path  string // of the stream
+	At    time.Time
+	Over  bool
+}
+
+func (p *pages) expiryOf(st *stream.Stream, kind *sink.Kind, c *stream.Credential) *expiryView {
+	now := p.Now()
+	if c == nil || c.ExpiresAt.Sub(now) > expiryNear {
+		return nil
+	}
+	label := c.Setting
+	if s, ok := kind.Setting(c.Setting); ok {
+		label = strings.ToLower(s.Label[:1]) + s.Label[1:]
+	}
+	return &expiryView{Label: label, Path: streamPath(st), At: c.ExpiresAt, Over: !now.Before(c.ExpiresAt)}
 }
 
 // kindOf is the kind of a destination. One that this build does not have shows

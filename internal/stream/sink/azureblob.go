@@ -45,7 +45,7 @@ func AzureBlob() Kind {
 			{Name: "account", Label: "Storage account", Place: true, Required: true, Check: checkAccount, Example: "acmeaudit", Help: "The account's name alone."},
 			{Name: "container", Label: "Container", Required: true, Check: checkContainer, Example: "audit", Help: "The container's name alone."},
 			{
-				Name: "sas_token", Label: "Shared access signature", Secret: true, Check: checkSAS,
+				Name: "sas_token", Label: "Shared access signature", Secret: true, Check: checkSAS, Expires: sasEnd,
 				Help: "The SAS token of the container, with the permissions Create and Write, or the part of a SAS URL behind the question mark.",
 			},
 			{Name: "tenant_id", Label: "Tenant ID", Check: checkTenant, Example: "11111111-2222-3333-4444-555555555555", Help: "Of the Entra ID directory, instead of a shared access signature."},
@@ -83,7 +83,7 @@ func AzureBlob() Kind {
 				return nil, &Error{Class: Invalid, Code: "sas_token", Message: "The shared access signature in the settings cannot be read: copy it again."}
 			}
 			c.secrets = append(c.secrets, secretForms([]string{s.sas, q.Get("sig")})...)
-			s.until, _ = time.Parse(time.RFC3339, q.Get("se")) // a stored access policy has the end instead
+			s.until = sasEnd(s.sas)
 		case v["tenant_id"] != "":
 			s.tokens = clientCredentials(c, v.base("authority")+"/"+v["tenant_id"]+"/oauth2/v2.0/token",
 				v["client_id"], v["client_secret"], "https://storage.azure.com/.default", "Check tenant ID, client ID and client secret: secrets expire.")
@@ -134,6 +134,20 @@ func checkAzureBlob(v Values) error {
 		}
 	}
 	return checkTLS(v)
+}
+
+// sasEnd is when a shared access signature ends; a stored access policy has the
+// end instead.
+func sasEnd(token string) time.Time {
+	q, err := url.ParseQuery(strings.TrimPrefix(token, "?"))
+	if err != nil {
+		return time.Time{}
+	}
+	end, err := time.Parse(time.RFC3339, q.Get("se"))
+	if err != nil {
+		return time.Time{}
+	}
+	return end
 }
 
 type azureBlob struct {

@@ -235,6 +235,36 @@ func TestAzureBlobRefusals(t *testing.T) {
 	}
 }
 
+// TestExpires reads when credentials end by themselves.
+func TestExpires(t *testing.T) {
+	srv, ca := server(t, newBucket(t))
+	k := AzureBlob()
+	at := func(name, value string) time.Time {
+		s, ok := k.Setting(name)
+		if !ok || s.Expires == nil {
+			t.Fatalf("%s does not expire", name)
+		}
+		return s.Expires(value)
+	}
+	end := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, token := range []string{azureSAS, "?" + azureSAS} {
+		if got := at("sas_token", token); !got.Equal(end) {
+			t.Errorf("%s ends %s", token, got)
+		}
+	}
+	// The chain ends when its first certificate does.
+	if got := at("client_certificate", ca+ca); !got.Equal(srv.Certificate().NotAfter) {
+		t.Errorf("the certificate ends %s", got)
+	}
+	for _, text := range []string{"", "sv=1&sig=x", "se=tomorrow", "%", "-----BEGIN CERTIFICATE-----", "-----BEGIN X-----\nAAAA\n-----END X-----\n"} {
+		for _, name := range []string{"sas_token", "client_certificate"} {
+			if got := at(name, text); !got.IsZero() {
+				t.Errorf("%s %q ends %s", name, text, got)
+			}
+		}
+	}
+}
+
 func TestAzureBlobSettings(t *testing.T) {
 	k := AzureBlob()
 	for text, v := range map[string]Values{

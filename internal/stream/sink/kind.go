@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stelehq/stele/audit"
 )
@@ -82,6 +83,9 @@ type Setting struct {
 	// Check says what is wrong with a value that is not empty; nil accepts
 	// every text of at most MaxValue bytes.
 	Check func(value string) error
+	// Expires says when a value stops working by itself, such as a certificate:
+	// zero when it does not say, or never; nil for what has no end.
+	Expires func(value string) time.Time
 	// Generate makes a good new value, where the value is the owner's to
 	// choose, such as a secret that both sides are given; otherwise nil.
 	Generate func() string

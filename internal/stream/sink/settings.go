@@ -2,6 +2,8 @@ package sink
 
 import (
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/url"
@@ -25,7 +27,7 @@ func tlsSettings() []Setting {
 		{
 			Name: "client_certificate", Label: "Client certificate", Multiline: true, Advanced: true,
 			Help:    "The certificate (PEM, with its chain) that the destination asks for, if it does.",
-			Example: "-----BEGIN CERTIFICATE-----", Check: checkPEM,
+			Example: "-----BEGIN CERTIFICATE-----", Check: checkPEM, Expires: certificateEnd,
 		},
 		{
 			Name: "client_key", Label: "Client key", Multiline: true, Advanced: true, Secret: true,
@@ -47,6 +49,19 @@ func checkTLS(v Values) error {
 		return fieldFault("client_certificate", err.Error())
 	}
 	return nil
+}
+
+// certificateEnd is when the first certificate of a chain ends.
+func certificateEnd(chain string) time.Time {
+	block, _ := pem.Decode([]byte(chain))
+	if block == nil {
+		return time.Time{}
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return time.Time{}
+	}
+	return certificate.NotAfter
 }
 
 func fieldFault(name, text string) error {
