@@ -385,8 +385,8 @@ test('portal links', async () => {
   });
   const opened = await fetch(link, { redirect: 'manual' });
   assert.equal(opened.status, 303);
-  const [cookie] = opened.headers.getSetCookie();
-  const res = await fetch(new URL(opened.headers.get('location'), link), { headers: { cookie: cookie.split(';')[0] } });
+  const cookies = opened.headers.getSetCookie().map((cookie) => cookie.split(';')[0]);
+  const res = await fetch(new URL(opened.headers.get('location'), link), { headers: { cookie: cookies.join('; ') } });
   assert.equal(res.status, 200);
   assert.match(res.headers.get('content-type'), /^text\/html/);
   assert.ok((await res.text()).includes(org.name));

@@ -236,6 +236,23 @@ test.describe('without scripts', () => {
   });
 });
 
+test('a credential that expires soon is announced', async ({ page, enter }) => {
+  const org = await main.organization('Expiring Ltd', events(1));
+  const end = new Date((await main.now()).getTime() + 9 * 24 * 3600_000).toISOString().replace(/\.\d+/, '');
+  const { id } = await main.call('POST', `/v1/organizations/${org}/streams`, {
+    kind: 'azure_blob', name: 'Our container', start: { kind: 'now' },
+    settings: { account: 'acme', container: 'audit', endpoint: 'https://127.0.0.1:1', sas_token: `sv=2023-11-03&se=${encodeURIComponent(end)}&sr=c&sp=cw&spr=https&sig=c2lnbmF0dXJlc2VjcmV0` },
+  });
+  await enter(org, ada);
+  for (const at of ['', `/${id}`]) {
+    await page.goto(main.url + streams + at);
+    await expect(page.getByText('The shared access signature expires')).toBeVisible();
+    await lookAt(page, at ? 'expiring' : 'expiring-list');
+  }
+  await page.getByRole('link', { name: 'Enter a new one' }).click();
+  await expect(page.getByRole('heading', { name: 'Edit log stream' })).toBeVisible();
+});
+
 test('a viewer who came for log streams is led to the log', async ({ page, enter }) => {
   const org = await main.organization('Viewing Ltd', events(1));
   await enter(org, { role: 'viewer' });
