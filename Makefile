@@ -45,8 +45,10 @@ golangci_lint := $(bin)/golangci-lint
 benchstat := $(bin)/benchstat
 govulncheck := $(bin)/govulncheck
 
-# $(call in_modules,COMMAND) runs a command in the root and each nested module.
-in_modules = @for dir in . $(modules); do echo "$$dir: $(1)"; (cd "$$dir" && $(1)); done
+# $(call in_modules,COMMAND) runs a command in the root and each nested module, in
+# all of them even if one fails: who broke two things hears of both.
+in_modules = @failed=; for dir in . $(modules); do echo "$$dir: $(1)"; (cd "$$dir" && $(1)) || failed+=" $$dir"; done; \
+	if [[ $$failed ]]; then echo "failed in:$$failed"; exit 1; fi
 
 .PHONY: help
 help: ## list the targets
