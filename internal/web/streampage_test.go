@@ -255,12 +255,12 @@ func TestStreamExpiry(t *testing.T) {
 	s.pass(25 * time.Hour)
 	ada = s.enter(t, "ours", auth.PersonManager, "u_ada", "Ada")
 	for _, path := range []string{at, "/log-streams"} {
-		ada.get(path).want(t, 200, "The shared access signature expires "+end.Format("2 Jan 2006"), "Enter a new one before then")
+		ada.get(path).want(t, 200, "The shared access signature expires on "+end.Format("2 Jan 2006"), "Enter a new one before then")
 	}
 	s.pass(30 * 24 * time.Hour)
 	ada = s.enter(t, "ours", auth.PersonManager, "u_ada", "Ada")
 	for _, path := range []string{at, "/log-streams"} {
-		ada.get(path).want(t, 200, "The shared access signature expired "+end.Format("2 Jan 2006"), "Enter a new one.")
+		ada.get(path).want(t, 200, "The shared access signature expired on "+end.Format("2 Jan 2006"), "Enter a new one.")
 	}
 }
 
