@@ -101,7 +101,7 @@ func (p *pages) demo(w http.ResponseWriter, r *server.Request) error {
 
 // enter hands the session out and goes to the page that the link was made for.
 func (p *pages) enter(w http.ResponseWriter, r *server.Request, cookie string, s *auth.Session) error {
-	c := p.newCookie(server.SessionCookie, cookie)       //nolint:gosec // see newCookie
+	c := p.newCookie(server.SessionCookie, cookie) //nolint:gosec // see newCookie
 	// How long it lasts, not when it ends: the browser's clock may be another
 	// than the server's.
 	c.MaxAge = int(s.CookieLife().Sub(p.Now()) / time.Second)

@@ -477,7 +477,9 @@ func TestExportCancel(t *testing.T) {
 		}
 		v.get("/exports?done=canceled").want(t, http.StatusOK, "The export is canceled. There is no file of it.", "No exports yet")
 		v.get(path).want(t, http.StatusNotFound)
-		v.post(path+"/cancel", url.Values{}).want(t, http.StatusNotFound)
+		for _, gone := range []page{v.get(path), bo.get(path), v.post(path+"/cancel", url.Values{})} {
+			gone.want(t, http.StatusNotFound, "This export is not here", "It may have been canceled", "Go to all exports")
+		}
 		found := s.recorded(t, "ours", "audit_log.export_canceled")
 		if len(found) != i+1 || found[i].Actor.Name != []string{"Ada", "Boss"}[i] || found[i].Targets[0].ID != strings.TrimPrefix(path, "/exports/") {
 			t.Fatalf("recorded %+v", found)

@@ -19,8 +19,8 @@ type notice struct {
 	// Back leads to the product, and Retry asks for the same page again; ""
 	// when there is no way.
 	Back, Retry string
-	// Continue leads to the page that the person's session was made for; nil
-	// when there is none.
+	// Continue leads to a page that is there for the person's session; nil when
+	// there is none.
 	Continue  *logLink
 	RequestID string
 }
@@ -114,7 +114,7 @@ func (p *pages) noticeOf(r *server.Request, err *audit.Error) notice {
 			"Ask an administrator of your organization, or the support of " + p.product() + ".",
 		}}
 	case audit.CodeNotFound:
-		return notice{Heading: "There is nothing here", Advice: []string{"The address may be mistyped, or what it named may be gone or another organization's."}}
+		return missing(r)
 	case audit.CodeForbidden:
 		return p.forbidden(err)
 	case audit.CodeInternal, audit.CodeUnavailable, audit.CodeOverloaded:
@@ -123,6 +123,28 @@ func (p *pages) noticeOf(r *server.Request, err *audit.Error) notice {
 		}}
 	}
 	return notice{Heading: "This did not work", Advice: []string{sentence(err.Message)}}
+}
+
+// missing is what to say to somebody who asked for what is not there: the same
+// whether it is gone, of another organization or never was.
+func missing(r *server.Request) notice {
+	n := notice{Heading: "There is nothing here", Advice: []string{"The address may be mistyped, or what it named may be gone or another organization's."}}
+	if r.Session == nil {
+		return n
+	}
+	n.Continue = &logLink{Text: "Go to the audit log", URL: Base + "/audit-log"}
+	section, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, Base+"/"), "/")
+	switch section {
+	case "exports":
+		n.Heading = "This export is not here"
+		n.Advice = []string{"It may have been canceled, its time may be over, or it went when a person was erased. The address may also be mistyped, or another organization's."}
+		n.Continue = &logLink{Text: "Go to all exports", URL: Base + "/exports"}
+	case streamsSection:
+		n.Heading = "This log stream is not here"
+		n.Advice = []string{"It may have been deleted. The address may also be mistyped, or another organization's."}
+		n.Continue = &logLink{Text: "Go to all log streams", URL: streamsPath}
+	}
+	return n
 }
 
 // newLink says where links come from.

@@ -194,7 +194,7 @@ func TestStreamLife(t *testing.T) {
 
 	ada.get(at+"/delete").want(t, 200, "Delete “Our SIEM”?", "Keep it")
 	ada.post(at+"/delete", url.Values{}).leads(t, "/log-streams?done=deleted")
-	ada.get(at).want(t, 404)
+	ada.get(at).want(t, 404, "This log stream is not here", "Go to all log streams")
 	ada.get("/log-streams?done=deleted").want(t, 200, "No log streams yet", "is deleted")
 
 	for action, times := range map[string]int{logstream.ActionCreated: 1, logstream.ActionPaused: 1, logstream.ActionResumed: 2, logstream.ActionDeleted: 1} {
