@@ -113,8 +113,6 @@ type Secret struct {
 	// Hint is the last four characters of a long one, to tell two apart.
 	Hint      string    `json:"hint,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`
-	// ExpiresAt is when it stops working by itself, if it says so.
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 func (s *Stream) clone() Stream {
@@ -236,11 +234,7 @@ func (s *Streams) sealSecrets(st *Stream, kind *sink.Kind, now time.Time) error 
 		if err != nil {
 			return err
 		}
-		secret := Secret{Sealed: sealed, Hint: hint(value), UpdatedAt: now}
-		if setting.Expires != nil {
-			secret.ExpiresAt = setting.Expires(value)
-		}
-		st.Secrets[setting.Name] = secret
+		st.Secrets[setting.Name] = Secret{Sealed: sealed, Hint: hint(value), UpdatedAt: now}
 	}
 	return nil
 }
@@ -254,12 +248,20 @@ func (s *Streams) credential(st *Stream) *Credential {
 	var first *Credential
 	for i := range kind.Settings {
 		setting := &kind.Settings[i]
-		at := st.Secrets[setting.Name].ExpiresAt
-		if setting.Expires != nil && !setting.Secret {
-			at = setting.Expires(st.Settings[setting.Name])
+		if setting.Expires == nil {
+			continue
 		}
+		value := st.Settings[setting.Name]
+		if secret, ok := st.Secrets[setting.Name]; ok {
+			// One that does not open is what Invalid says.
+			value, _ = s.cfg.Keys.open(secret.Sealed, secretPlace(st, setting.Name))
+		}
+		if value == "" {
+			continue
+		}
+		at := setting.Expires(value)
 		if !at.IsZero() && (first == nil || at.Before(first.ExpiresAt)) {
-			first = &Credential{Setting: setting.Name, ExpiresAt: at.UTC()}
+			first = &Credential{Setting: setting.Name, ExpiresAt: at}
 		}
 	}
 	return first

@@ -266,6 +266,9 @@ func TestErrorsInTheirForm(t *testing.T) {
 	v := s.enter(t, "ours", auth.PersonViewer, "u1", "Ada")
 	v.get("/nowhere").want(t, http.StatusNotFound, "There is nothing here", "OURS", "Audit log")
 	v.get("/holds").want(t, http.StatusForbidden, "You cannot open this", "ask an administrator", "OURS")
+	for _, path := range []string{"/nowhere", "/log-streams/a/b/c", "/exports/a/b/c"} {
+		v.get(path).want(t, http.StatusNotFound, "There is nothing here", "Go to the audit log")
+	}
 	v.post("/audit-log", url.Values{}).want(t, http.StatusMethodNotAllowed, "OURS")
 	got := v.get("/nowhere", "Accept", "application/json")
 	if p := decode[struct{ Code string }](t, got); p.Code != "not_found" || got.Header().Get("Content-Type") != "application/problem+json" {

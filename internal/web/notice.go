@@ -133,11 +133,13 @@ func missing(r *server.Request) notice {
 		return n
 	}
 	n.Continue = &logLink{Text: "Go to the audit log", URL: Base + "/audit-log"}
-	section, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, Base+"/"), "/")
-	switch section {
+	if r.Route == nil || r.PathValue("id") == "" {
+		return n
+	}
+	switch section, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, Base+"/"), "/"); section {
 	case "exports":
 		n.Heading = "This export is not here"
-		n.Advice = []string{"It may have been canceled, its time may be over, or it went when a person was erased. The address may also be mistyped, or another organization's."}
+		n.Advice = []string{"It may have been canceled, or its time may be over. The address may also be mistyped, or another organization's."}
 		n.Continue = &logLink{Text: "Go to all exports", URL: Base + "/exports"}
 	case streamsSection:
 		n.Heading = "This log stream is not here"

@@ -131,6 +131,9 @@ func (p *pages) blankForm(r *server.Request, kind string) (*streamForm, error) {
 // formOf is an empty form for a kind, or for a stream there is.
 func (p *pages) formOf(r *server.Request, kind string, st *stream.Stream) (*streamForm, error) {
 	form := &streamForm{Kind: p.kindOf(kind), Faults: map[string]string{}, values: sink.Values{}, was: st, zone: p.zone(r).Location}
+	if form.Kind.Open == nil && st != nil {
+		return nil, audit.Errorf(audit.CodeConflict, "this server does not know the destination %q, so its settings cannot be changed here", kind)
+	}
 	if form.Kind.Open == nil {
 		return nil, audit.Errorf(audit.CodeNotFound, "there is no such kind of destination")
 	}

@@ -167,7 +167,7 @@ func TestStreamLife(t *testing.T) {
 	ada.get("/log-streams").want(t, 200, "No log streams yet", "Add a log stream")
 	ada.get("/log-streams/new").want(t, 200, "Splunk", "Amazon S3", "HTTPS webhook", "Syslog")
 	ada.get("/log-streams/new?kind=webhook").want(t, 200, "Make an HTTPS endpoint", "[whsec_", "shown this once", "Certificate authority", "At most 100 events", "OCSF 1.8")
-	ada.get("/log-streams/new?kind=carrier_pigeon").want(t, 404)
+	ada.get("/log-streams/new?kind=carrier_pigeon").want(t, 404, "There is nothing here")
 
 	// What the receiver refuses is said, and not saved before that is asked for.
 	siem.answer(http.StatusUnauthorized)

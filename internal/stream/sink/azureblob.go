@@ -136,18 +136,19 @@ func checkAzureBlob(v Values) error {
 	return checkTLS(v)
 }
 
-// sasEnd is when a shared access signature ends; a stored access policy has the
-// end instead.
+// sasEnd is when a shared access signature ends, in one of the forms of ISO 8601
+// that Azure Storage takes; a stored access policy has the end instead.
 func sasEnd(token string) time.Time {
 	q, err := url.ParseQuery(strings.TrimPrefix(token, "?"))
 	if err != nil {
 		return time.Time{}
 	}
-	end, err := time.Parse(time.RFC3339, q.Get("se"))
-	if err != nil {
-		return time.Time{}
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly} {
+		if end, err := time.Parse(form, q.Get("se")); err == nil {
+			return ending(end)
+		}
 	}
-	return end
+	return time.Time{}
 }
 
 type azureBlob struct {

@@ -247,16 +247,17 @@ func TestExpires(t *testing.T) {
 		return s.Expires(value)
 	}
 	end := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, token := range []string{azureSAS, "?" + azureSAS} {
+	for _, token := range []string{azureSAS, "?" + azureSAS, "se=2027-01-01T00%3A00Z&sig=x", "sig=x&se=2027-01-01", "se=2027-01-01T01%3A00%3A00%2B01%3A00"} {
 		if got := at("sas_token", token); !got.Equal(end) {
 			t.Errorf("%s ends %s", token, got)
 		}
 	}
 	// The chain ends when its first certificate does.
-	if got := at("client_certificate", ca+ca); !got.Equal(srv.Certificate().NotAfter) {
+	key := "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+	if got := at("client_certificate", key+ca+ca); !got.Equal(srv.Certificate().NotAfter) {
 		t.Errorf("the certificate ends %s", got)
 	}
-	for _, text := range []string{"", "sv=1&sig=x", "se=tomorrow", "%", "-----BEGIN CERTIFICATE-----", "-----BEGIN X-----\nAAAA\n-----END X-----\n"} {
+	for _, text := range []string{"", "sv=1&sig=x", "se=tomorrow", "se=9999-12-31T23%3A59%3A59Z", "se=0000-01-01T00%3A00%3A00%2B24%3A00", "%", "-----BEGIN CERTIFICATE-----", "-----BEGIN X-----\nAAAA\n-----END X-----\n"} {
 		for _, name := range []string{"sas_token", "client_certificate"} {
 			if got := at(name, text); !got.IsZero() {
 				t.Errorf("%s %q ends %s", name, text, got)

@@ -85,3 +85,28 @@ func answerOne(l net.Listener, answered chan<- net.Conn) {
 	}
 	answered <- conn
 }
+
+// TestCertificatesAlone holds that no private key comes into a setting that is
+// shown.
+func TestCertificatesAlone(t *testing.T) {
+	_, ca := server(t, newBucket(t))
+	checked := 0
+	for _, s := range tlsSettings() {
+		if s.Secret {
+			continue
+		}
+		checked++
+		if err := s.Check(ca + ca); err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+		}
+		for _, kind := range []string{"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"} {
+			text := ca + "-----BEGIN " + kind + "-----\nAAAA\n-----END " + kind + "-----\n"
+			if err := s.Check(text); err == nil || !strings.Contains(err.Error(), "private key") {
+				t.Errorf("%s takes a key: %v", s.Name, err)
+			}
+		}
+	}
+	if checked != 2 {
+		t.Errorf("%d settings were looked at", checked)
+	}
+}

@@ -84,7 +84,8 @@ type Setting struct {
 	// every text of at most MaxValue bytes.
 	Check func(value string) error
 	// Expires says when a value stops working by itself, such as a certificate:
-	// zero when it does not say, or never; nil for what has no end.
+	// zero when it does not say, or never; nil for what has no end. It gets
+	// whatever was entered.
 	Expires func(value string) time.Time
 	// Generate makes a good new value, where the value is the owner's to
 	// choose, such as a secret that both sides are given; otherwise nil.

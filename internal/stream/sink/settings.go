@@ -22,12 +22,12 @@ func tlsSettings() []Setting {
 			Name: "ca_certificate", Label: "Certificate authority", Multiline: true, Advanced: true,
 			Help: "The certificates (PEM) of the authority that issued the destination's certificate, if it is your own. " +
 				"Only these are trusted then.",
-			Example: "-----BEGIN CERTIFICATE-----", Check: checkPEM,
+			Example: "-----BEGIN CERTIFICATE-----", Check: checkCertificates,
 		},
 		{
 			Name: "client_certificate", Label: "Client certificate", Multiline: true, Advanced: true,
 			Help:    "The certificate (PEM, with its chain) that the destination asks for, if it does.",
-			Example: "-----BEGIN CERTIFICATE-----", Check: checkPEM, Expires: certificateEnd,
+			Example: "-----BEGIN CERTIFICATE-----", Check: checkCertificates, Expires: certificateEnd,
 		},
 		{
 			Name: "client_key", Label: "Client key", Multiline: true, Advanced: true, Secret: true,
@@ -53,19 +53,43 @@ func checkTLS(v Values) error {
 
 // certificateEnd is when the first certificate of a chain ends.
 func certificateEnd(chain string) time.Time {
-	block, _ := pem.Decode([]byte(chain))
-	if block == nil {
+	for rest := []byte(chain); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return time.Time{}
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return time.Time{}
+		}
+		return ending(certificate.NotAfter)
+	}
+}
+
+// ending is an end as it is shown: zero for what is no time of ours, and for the
+// last day of 9999, which says that there is none (RFC 5280, 4.1.2.5).
+func ending(at time.Time) time.Time {
+	at = at.UTC()
+	if at.Year() < 1 || at.Year() >= 9999 {
 		return time.Time{}
 	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return time.Time{}
-	}
-	return certificate.NotAfter
+	return at
 }
 
 func fieldFault(name, text string) error {
 	return audit.FieldErrorf(audit.CodeInvalidRequest, name, "%s", text)
+}
+
+// checkCertificates wants certificates, and no key: they are shown to whoever may
+// see the stream.
+func checkCertificates(value string) error {
+	if strings.Contains(value, "PRIVATE KEY-----") {
+		return errors.New("holds a private key, and this setting is no secret: enter certificates alone, and the key as the client key")
+	}
+	return checkPEM(value)
 }
 
 func checkPEM(value string) error {
