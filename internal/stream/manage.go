@@ -363,6 +363,8 @@ func (s *Streams) toggle(ctx context.Context, org, id string, edit func(*Stream)
 // Delete stops a stream and removes it with all that was kept about it. Errors:
 // not_found.
 func (s *Streams) Delete(ctx context.Context, org, id string, by Who) error {
+	s.manage.Lock() // so that no replay begins meanwhile
+	defer s.manage.Unlock()
 	st, err := s.load(ctx, org, id)
 	if err != nil {
 		return err

@@ -1,9 +1,11 @@
 package stream
 
 import (
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stelehq/stele/internal/storetest"
 	"github.com/stelehq/stele/internal/stream/sink"
 )
 
@@ -43,4 +45,34 @@ func (w *world) detail(action string) string {
 		}
 	}
 	return text
+}
+
+// TestReplayOfDeleted holds that a replay that is begun while its stream is being
+// deleted leaves nothing behind.
+func TestReplayOfDeleted(t *testing.T) {
+	w := newWorld("org_1")
+	w.add("org_1", 3)
+	sc := &script{}
+	cfg := config(t, storetest.NewMemory(), w, sc.kind())
+	s := open(t, cfg)
+	defer closed(t, s)
+	for range 200 {
+		st := create(t, s, "org_1", spec(StartNow))
+		var replaying sync.WaitGroup
+		for range 4 {
+			replaying.Go(func() {
+				if _, err := s.Replay(t.Context(), "org_1", st.ID, ReplaySpec{By: Key("ada")}); err != nil && !isNotFound(err) {
+					t.Error(err)
+				}
+			})
+		}
+		if err := s.Delete(t.Context(), "org_1", st.ID, Key("ada")); err != nil {
+			t.Fatal(err)
+		}
+		replaying.Wait()
+		recs, err := cfg.KV.List(t.Context(), prefixReplay, "", 100)
+		if err != nil || len(recs) != 0 {
+			t.Fatalf("left: %+v, %v", recs, err)
+		}
+	}
 }
