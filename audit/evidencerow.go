@@ -53,7 +53,7 @@ func (c *rowCheck) check(row *evidenceRow) {
 	if row.node.Seq == nil {
 		return
 	}
-	if row.entry, row.noEntry = c.parseEntry(*row.node.Seq); row.noEntry != nil {
+	if row.entry, row.noEntry = c.entryOf(*row.node.Seq); row.noEntry != nil {
 		return
 	}
 	if row.noEntry = c.against(row.entry, row.node); row.noEntry == nil {
@@ -67,8 +67,8 @@ func (c *rowCheck) wrong(seq uint64, check Check, field, format string, args ...
 	return failedIn(jsonlFile, check, format, args...).onLine(c.jsonl.number).of(seq).at(field)
 }
 
-// parseEntry reads the row of entries.jsonl, which must be of this entry.
-func (c *rowCheck) parseEntry(seq uint64) (*Entry, error) {
+// entryOf reads the row of entries.jsonl, which must be of this entry.
+func (c *rowCheck) entryOf(seq uint64) (*Entry, error) {
 	if c.jsonl.ended() {
 		return nil, failedIn(jsonlFile, CheckPlace, "it ends before the row of entry %d", seq).of(seq)
 	}
@@ -170,7 +170,7 @@ func (c *rowCheck) digest(e *Entry, n *treeNode) (string, error) {
 	return record.Details, nil
 }
 
-// csvRow reads the next row of entries.csv, which must be of this entry.
+// csvRow checks the row of entries.csv, which must be of this entry.
 func (c *rowCheck) csvRow(e *Entry) error {
 	if len(e.Targets) > c.form.TargetGroups {
 		return failedIn(manifestFile, CheckManifest, "entry %d has %d targets, and the CSV columns for %d", e.Seq, len(e.Targets), c.form.TargetGroups).at("csv")

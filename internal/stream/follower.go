@@ -267,13 +267,7 @@ func (f *follower) openSink() {
 	f.sinkEpoch = f.st.Epoch
 	f.kind, f.sink, f.secrets = f.s.open(f.st)
 	f.limits = withDefaults(f.sink.Limits(), f.s.cfg.MaxInFlight)
-	expires := time.Time{}
-	if c := f.s.credential(f.st); c != nil {
-		expires = c.ExpiresAt
-	}
-	f.s.mu.Lock()
-	f.shown.ExpiresAt = expires
-	f.s.mu.Unlock()
+	f.showExpiry()
 }
 
 // open opens the destination of a stream.

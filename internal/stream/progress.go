@@ -66,6 +66,17 @@ func (f *follower) show() {
 	f.s.mu.Unlock()
 }
 
+// showExpiry keeps what Stats says of the stream's credentials.
+func (f *follower) showExpiry() {
+	expires := time.Time{}
+	if c := f.s.credential(f.st); c != nil {
+		expires = c.ExpiresAt
+	}
+	f.s.mu.Lock()
+	f.shown.ExpiresAt = expires
+	f.s.mu.Unlock()
+}
+
 // measure looks at a stream's lag, and tells when it passes its limit and when it
 // is below again.
 func (f *follower) measure(ctx context.Context) error {

@@ -239,34 +239,6 @@ func (s *Streams) sealSecrets(st *Stream, kind *sink.Kind, now time.Time) error 
 	return nil
 }
 
-// credential is that of a stream which expires first; nil when none says so.
-func (s *Streams) credential(st *Stream) *Credential {
-	kind, ok := s.cfg.Kinds.Get(st.Kind)
-	if !ok {
-		return nil
-	}
-	var first *Credential
-	for i := range kind.Settings {
-		setting := &kind.Settings[i]
-		if setting.Expires == nil {
-			continue
-		}
-		value := st.Settings[setting.Name]
-		if secret, ok := st.Secrets[setting.Name]; ok {
-			// One that does not open is what Invalid says.
-			value, _ = s.cfg.Keys.open(secret.Sealed, secretPlace(st, setting.Name))
-		}
-		if value == "" {
-			continue
-		}
-		at := setting.Expires(value)
-		if !at.IsZero() && (first == nil || at.Before(first.ExpiresAt)) {
-			first = &Credential{Setting: setting.Name, ExpiresAt: at}
-		}
-	}
-	return first
-}
-
 // hint is what is shown of a secret that is long enough to keep the rest.
 func hint(secret string) string {
 	const enough = 16

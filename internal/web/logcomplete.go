@@ -189,7 +189,7 @@ func (c *completer) count(field audit.Field, word string) []search.FacetValue {
 	if !ok {
 		c.note(logview.FieldLabel(field) + ": not counted in time. What you type is found all the same.")
 	} else if of != "" {
-		c.note(logview.FieldLabel(field) + ": counted in the newest events, " + strings.ToLower(of[:1]) + of[1:] + ".")
+		c.note(logview.FieldLabel(field) + ": counted in the newest events, " + insideSentence(of) + ".")
 	}
 	if name == "" || strings.TrimSpace(word) == "" {
 		return values

@@ -224,6 +224,9 @@ func sentence(message string) string {
 	return strings.ToUpper(message[:1]) + strings.TrimSuffix(message[1:], ".") + "."
 }
 
+// insideSentence is a label as it stands in the middle of one.
+func insideSentence(label string) string { return strings.ToLower(label[:1]) + label[1:] }
+
 // codeOf is the code of an error that may be shown; "" of others.
 func codeOf(err error) audit.Code {
 	if shown, ok := errors.AsType[*audit.Error](err); ok {

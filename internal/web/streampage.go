@@ -145,7 +145,7 @@ func (p *pages) fillStream(r *server.Request, st *stream.Stream, page *streamPag
 	if err != nil {
 		return err
 	}
-	page.Card = p.cardOf(st, &status)
+	page.Card = p.cardOf(r, st, &status)
 	page.Facts, page.Settings = p.streamFacts(st), p.settingFacts(st)
 	page.CanList = p.kindOf(st.Kind).Lists
 	page.Skips, page.InFlight = status.Skips[st.Organization], status.InFlight

@@ -72,15 +72,15 @@ func (p *pages) streamCard(r *server.Request, st *stream.Stream) (streamCard, er
 	if err != nil {
 		return streamCard{}, err
 	}
-	return p.cardOf(st, &status), nil
+	return p.cardOf(r, st, &status), nil
 }
 
-func (p *pages) cardOf(st *stream.Stream, status *stream.Status) streamCard {
+func (p *pages) cardOf(r *server.Request, st *stream.Stream, status *stream.Status) streamCard {
 	kind := p.kindOf(st.Kind)
 	card := streamCard{
 		ID: st.ID, Path: streamPath(st), Name: st.Name, Kind: kind.Label, Paused: st.Paused, Held: status.Held,
 		State: stateViewOf(status.State), Lag: lagWords(status), Behind: status.LagEvents > 0,
-		Chart: rateChartOf(status.Rate), Status: *status, Expiring: p.expiryOf(st, kind, status.Expires),
+		Chart: rateChartOf(status.Rate), Status: *status, Expiring: p.expiryOf(r, st, kind, status.Expires),
 	}
 	// An error that is over is history.
 	if status.LastError != nil && status.Failures > 0 {
@@ -97,20 +97,20 @@ const expiryNear = 30 * 24 * time.Hour
 type expiryView struct {
 	Label string // of the setting, inside a sentence
 	Path  string // of the stream
-	At    time.Time
+	At    string // with its zone
 	Over  bool
 }
 
-func (p *pages) expiryOf(st *stream.Stream, kind *sink.Kind, c *stream.Credential) *expiryView {
+func (p *pages) expiryOf(r *server.Request, st *stream.Stream, kind *sink.Kind, c *stream.Credential) *expiryView {
 	now := p.Now()
 	if c == nil || c.ExpiresAt.Sub(now) > expiryNear {
 		return nil
 	}
 	label := c.Setting
 	if s, ok := kind.Setting(c.Setting); ok {
-		label = strings.ToLower(s.Label[:1]) + s.Label[1:]
+		label = s.Label
 	}
-	return &expiryView{Label: label, Path: streamPath(st), At: c.ExpiresAt, Over: !now.Before(c.ExpiresAt)}
+	return &expiryView{Label: insideSentence(label), Path: streamPath(st), At: absolute(p.zone(r), c.ExpiresAt), Over: !now.Before(c.ExpiresAt)}
 }
 
 // kindOf is the kind of a destination. One that this build does not have shows
